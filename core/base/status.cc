@@ -1,0 +1,29 @@
+#include "core/base/status.h"
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+
+namespace ddpt {
+
+absl::Status FieldError(std::string_view field, std::string_view problem) {
+  absl::Status status =
+      absl::InvalidArgumentError(absl::StrCat(Piece(field), ": ", Piece(problem)));
+  status.SetPayload(Piece(kFieldPayload), absl::Cord(Piece(field)));
+  return status;
+}
+
+std::string FieldOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(Piece(kFieldPayload));
+  return payload.has_value() ? std::string(*payload) : "";
+}
+
+absl::Status Annotate(const absl::Status& status, std::string_view context) {
+  if (status.ok()) return status;
+  absl::Status annotated(status.code(), absl::StrCat(Piece(context), ": ", status.message()));
+  status.ForEachPayload([&annotated](absl::string_view url, const absl::Cord& payload) {
+    annotated.SetPayload(url, payload);
+  });
+  return annotated;
+}
+
+}  // namespace ddpt
