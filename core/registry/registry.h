@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace ddpt {
+
+// One denoiser of a task.
+struct TaskVersion {
+  std::string task;
+  uint64_t version = 0;  // 1, 2, 3, ... within the task
+  std::string digest;    // SHA-256 of the denoiser file, hexadecimal
+  std::string path;      // where the file lies on this machine
+  int64_t created_at_micros = 0;
+  uint64_t size_bytes = 0;
+  std::map<std::string, std::string> attributes;  // as given at the import, e.g. "reading"
+};
+
+struct TaskRecord {
+  std::string name;
+  uint64_t active_version = 0;  // 0: none
+  uint64_t latest_version = 0;
+  uint64_t version_count = 0;
+  int64_t created_at_micros = 0;
+  int64_t updated_at_micros = 0;  // of the last import, promotion or rollback
+};
+
+struct TaskPage {
+  std::vector<TaskRecord> tasks;  // in the order of their names
+  std::string next_page_token;    // empty on the last page
+};
+
+// Whether a new version becomes the active one.
+enum class Promotion { kNever, kAlways };
+
+// OK for [a-z0-9][a-z0-9-]{0,62}, else a FieldError of "task".
+absl::Status CheckTaskName(std::string_view name);
+
+// The tasks and the versions of their denoisers, kept across restarts. Every call is one durable
+// step: it happens wholly or not at all, and once it returned OK it survives a crash.
+//
+// Thread-safe. Every call blocks on storage. Errors besides those named at the calls: a task name
+// out of form is a FieldError, an unknown task NOT_FOUND, a full disk RESOURCE_EXHAUSTED.
+class Registry {
+ public:
+  virtual ~Registry() = default;
+
+  // Stores `denoiser`, the bytes of a denoiser file, as a new version of `task`, which is created
+  // where it is missing. The bytes that the task already has are the version that it has: that one
+  // is returned, promoted if `promotion` says so, its attributes unchanged. At most 64 attributes
+  // of 64 KiB together. RESOURCE_EXHAUSTED names the limit of tasks or versions.
+  virtual absl::StatusOr<TaskVersion> ImportVersion(
+      const std::string& task, std::string_view denoiser,
+      const std::map<std::string, std::string>& attributes, Promotion promotion) = 0;
+
+  // At most `page_size` (1..1000) tasks, after those of the page that gave `page_token`.
+  virtual absl::StatusOr<TaskPage> ListTasks(uint32_t page_size,
+                                             std::string_view page_token) const = 0;
+  virtual absl::StatusOr<TaskRecord> GetTask(const std::string& name) const = 0;
+
+  // Newest first.
+  virtual absl::StatusOr<std::vector<TaskVersion>> ListVersions(const std::string& name) const = 0;
+  // The version, or for 0 the active one: FAILED_PRECONDITION when there is none.
+  virtual absl::StatusOr<TaskVersion> GetVersion(const std::string& name,
+                                                 uint64_t version) const = 0;
+
+  // The three below are ABORTED, naming both versions, when `expected_version` is given and is not
+  // the active version (0: none is active).
+
+  // Makes `version` the active one.
+  virtual absl::StatusOr<TaskRecord> PromoteTask(const std::string& name, uint64_t version,
+                                                 std::optional<uint64_t> expected_version) = 0;
+  // Makes the version active that was so before the active one; repeated calls go further back, up
+  // to 1,000 steps. FAILED_PRECONDITION when there is no earlier one.
+  virtual absl::StatusOr<TaskRecord> RollbackTask(const std::string& name,
+                                                  std::optional<uint64_t> expected_version) = 0;
+  // Deletes the task, its versions, and the files that no other task uses. Files that are mapped
+  // stay readable to those who mapped them.
+  virtual absl::Status DeleteTask(const std::string& name,
+                                  std::optional<uint64_t> expected_version) = 0;
+};
+
+}  // namespace ddpt
