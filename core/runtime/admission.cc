@@ -1,0 +1,135 @@
+#include "core/runtime/admission.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+
+namespace ddpt {
+namespace {
+
+using std::chrono::duration;
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr double kNewestShare = 0.125;
+constexpr milliseconds kShortestRetry{1};
+constexpr milliseconds kLongestRetry{60'000};
+
+}  // namespace
+
+struct Admission::State {
+  explicit State(Options given)
+      : options(std::move(given)),
+        service_ms(duration<double, std::milli>(options.first_estimate)) {}
+
+  absl::Status Refuse(size_t limit, std::string_view scope) const {
+    const auto estimate = service_ms * double(waiting + 1) / double(std::max<size_t>(running, 1));
+    const auto retry =
+        std::clamp(duration_cast<milliseconds>(estimate), kShortestRetry, kLongestRetry);
+    absl::Status status = absl::ResourceExhaustedError(
+        absl::StrCat("the limit of ", limit, " ", options.name, Piece(scope), " is reached"));
+    status.SetPayload(Piece(kRetryPayload), absl::Cord(absl::StrCat(retry.count())));
+    return status;
+  }
+
+  const Options options;
+  mutable std::mutex mutex;
+  mutable std::condition_variable idle;
+  // Guarded by mutex:
+  bool closed = false;
+  size_t waiting = 0;
+  size_t running = 0;
+  std::map<std::string, size_t, std::less<>> per_key;
+  duration<double, std::milli> service_ms;
+};
+
+std::optional<milliseconds> RetryAfter(const absl::Status& status) {
+  const auto payload = status.GetPayload(Piece(kRetryPayload));
+  int64_t value = 0;
+  if (!payload || !absl::SimpleAtoi(std::string(*payload), &value)) return std::nullopt;
+  return milliseconds(value);
+}
+
+Admission::Admission(Options options) : state_(std::make_shared<State>(std::move(options))) {}
+
+absl::StatusOr<Admission::Ticket> Admission::Admit(std::string_view key) {
+  State& state = *state_;
+  std::lock_guard lock(state.mutex);
+  if (state.closed) return absl::UnavailableError("draining: the server is about to stop");
+  const Options& options = state.options;
+  if (state.waiting + state.running >= options.limit) return state.Refuse(options.limit, "");
+  auto count = state.per_key.find(key);
+  const size_t inside = count == state.per_key.end() ? 0 : count->second;
+  if (inside >= options.limit_per_key) {
+    return state.Refuse(options.limit_per_key, absl::StrCat(" for \"", Piece(key), "\""));
+  }
+  if (inside == 0) count = state.per_key.emplace(key, 0).first;
+  ++count->second;
+  ++state.waiting;
+  return Ticket(state_, count);
+}
+
+void Admission::Close() {
+  std::lock_guard lock(state_->mutex);
+  state_->closed = true;
+}
+
+bool Admission::WaitIdle(TimePoint deadline) const {
+  std::unique_lock lock(state_->mutex);
+  return state_->idle.wait_until(lock, deadline,
+                                 [this] { return state_->waiting + state_->running == 0; });
+}
+
+size_t Admission::waiting() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->waiting;
+}
+
+size_t Admission::running() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->running;
+}
+
+Admission::Ticket& Admission::Ticket::operator=(Ticket&& other) noexcept {
+  if (this == &other) return *this;
+  Return();
+  state_ = std::move(other.state_);
+  count_ = other.count_;
+  started_ = other.started_;
+  return *this;
+}
+
+Admission::Ticket::~Ticket() { Return(); }
+
+void Admission::Ticket::Start() {
+  if (!state_ || started_) return;
+  started_ = steady_clock::now();
+  std::lock_guard lock(state_->mutex);
+  --state_->waiting;
+  ++state_->running;
+}
+
+void Admission::Ticket::Return() {
+  if (!state_) return;
+  const std::shared_ptr<State> state = std::move(state_);
+  std::lock_guard lock(state->mutex);
+  if (started_) {
+    const duration<double, std::milli> served = steady_clock::now() - *started_;
+    state->service_ms += kNewestShare * (served - state->service_ms);
+    --state->running;
+  } else {
+    --state->waiting;
+  }
+  if (--count_->second == 0) state->per_key.erase(count_);
+  if (state->waiting + state->running == 0) state->idle.notify_all();
+}
+
+}  // namespace ddpt

@@ -1,0 +1,145 @@
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/stop_token.h"
+
+namespace ddpt {
+
+// Who goes first. Background work (training, evaluation) runs only when nothing interactive waits.
+enum class Priority { kInteractive, kBackground };
+
+// A bounded queue between many producers and many consumers. Jobs of one key leave in the order in
+// which they came; between keys of one priority the turn goes round, one job each, so that a key
+// with a thousand jobs delays another key's by one job only. Jobs whose stop token has stopped
+// never reach a consumer: Pop tells them CANCELLED or DEADLINE_EXCEEDED.
+//
+// Job is movable and has the members
+//   std::string key;  Priority priority;  StopToken stop;
+//   on_error, callable with an absl::Status: the job was accepted and will not run.
+// The queue never calls a job under its lock. Thread-safe; must outlive all calls.
+template <typename Job>
+class BoundedQueue {
+ public:
+  explicit BoundedQueue(size_t limit) : limit_(limit) {}
+
+  // Does not block. RESOURCE_EXHAUSTED naming the limit when full, UNAVAILABLE when closed; a
+  // refused job is destroyed without a call.
+  absl::Status Push(Job job) {
+    std::lock_guard lock(mutex_);
+    if (closed_) return absl::UnavailableError("draining: the queue is closed");
+    if (size_ >= limit_) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the queue's limit of ", limit_, " is reached"));
+    }
+    Insert(std::move(job));
+    return absl::OkStatus();
+  }
+
+  // Puts a job that came out of Pop at the end of its key again. Takes it above the limit too (at
+  // most by the number of consumers) and after Close(); after DropAll() the job is told that
+  // status.
+  void Requeue(Job job) {
+    std::unique_lock lock(mutex_);
+    if (dropped_.ok()) return Insert(std::move(job));
+    const absl::Status status = dropped_;
+    lock.unlock();
+    job.on_error(status);
+  }
+
+  // The next job that may run. Blocks while there is none; nothing when `deadline` passes or the
+  // queue is closed and empty. A deadline in the past makes it a poll.
+  std::optional<Job> Pop(TimePoint deadline) {
+    while (std::optional<Job> job = Take(deadline)) {
+      const absl::Status status = job->stop.status();
+      if (status.ok()) return job;
+      job->on_error(status);
+    }
+    return std::nullopt;
+  }
+
+  // Push refuses from now on; what is queued still comes out of Pop.
+  void Close() {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    arrived_.notify_all();
+  }
+
+  // Closes, and tells every queued job `status`, which must not be OK.
+  void DropAll(const absl::Status& status) {
+    std::vector<Job> jobs;
+    {
+      std::lock_guard lock(mutex_);
+      closed_ = true;
+      dropped_ = status;
+      while (size_ > 0) jobs.push_back(Remove());
+      arrived_.notify_all();
+    }
+    for (Job& job : jobs) job.on_error(status);
+  }
+
+  size_t size() const {
+    std::lock_guard lock(mutex_);
+    return size_;
+  }
+
+ private:
+  struct Lane {
+    std::unordered_map<std::string, std::deque<Job>> jobs;  // no empty entries
+    std::deque<std::string> turns;                          // the keys of `jobs`, next one first
+  };
+
+  std::optional<Job> Take(TimePoint deadline) {
+    std::unique_lock lock(mutex_);
+    arrived_.wait_until(lock, deadline, [this] { return size_ > 0 || closed_; });
+    if (size_ == 0) return std::nullopt;
+    return Remove();
+  }
+
+  void Insert(Job job) {
+    Lane& lane = lanes_[static_cast<size_t>(job.priority)];
+    std::deque<Job>& jobs = lane.jobs[job.key];
+    if (jobs.empty()) lane.turns.push_back(job.key);
+    jobs.push_back(std::move(job));
+    ++size_;
+    arrived_.notify_one();
+  }
+
+  Job Remove() {
+    Lane& lane = lanes_[0].turns.empty() ? lanes_[1] : lanes_[0];
+    std::string key = std::move(lane.turns.front());
+    lane.turns.pop_front();
+    const auto entry = lane.jobs.find(key);
+    Job job = std::move(entry->second.front());
+    entry->second.pop_front();
+    if (entry->second.empty()) {
+      lane.jobs.erase(entry);
+    } else {
+      lane.turns.push_back(std::move(key));
+    }
+    --size_;
+    return job;
+  }
+
+  const size_t limit_;
+  mutable std::mutex mutex_;
+  std::condition_variable arrived_;
+  // Guarded by mutex_:
+  std::array<Lane, 2> lanes_;
+  size_t size_ = 0;
+  bool closed_ = false;
+  absl::Status dropped_;
+};
+
+}  // namespace ddpt

@@ -1,0 +1,267 @@
+#include "core/runtime/step_batcher.h"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "core/base/status.h"
+
+namespace ddpt {
+
+using std::chrono::steady_clock;
+
+// The jobs of one key. It is in the batcher's map, and as a Work in the pool, as long as there are
+// jobs. `inbox_` is shared; all else belongs to the thread that runs the Work.
+class StepBatcher::Group : public std::enable_shared_from_this<Group> {
+ public:
+  struct Entry {
+    Admission::Ticket ticket;
+    std::unique_ptr<StepJob> job;
+    TimePoint submitted;
+    TimePoint started = TimePoint::max();
+    size_t joined_rows = 0;
+    size_t finished_rows = 0;
+    size_t batch_width = 0;
+    absl::Status row_error;
+
+    bool in_group() const { return joined_rows > finished_rows; }
+  };
+  struct Row {
+    uint64_t id;
+    Entry* entry;
+  };
+
+  Group(StepBatcher& batcher, std::string key) : batcher_(batcher), key_(std::move(key)) {}
+
+  // Called under the batcher's mutex.
+  void Add(std::unique_ptr<Entry> entry) {
+    inbox_.push_back(std::move(entry));
+    has_mail_.store(true, std::memory_order_relaxed);
+  }
+
+  void Schedule();
+
+ private:
+  Progress RunSlices(Stream& stream);
+  void RunSlice(Stream& stream);
+  void EndAll(const absl::Status& status);
+  void EndEntry(Entry& entry, const absl::Status& status);
+  void TakeInbox();
+  void EndStopped(bool waiting_too);
+  void FillRows();
+  absl::Status JoinRow(Entry& entry);
+  void Step(Stream& stream);
+  bool Retire();
+
+  StepBatcher& batcher_;
+  const std::string key_;
+
+  std::vector<std::unique_ptr<Entry>> inbox_;  // guarded by batcher_.mutex_
+  std::atomic<bool> has_mail_{false};          // a hint: true if inbox_ may hold something
+
+  std::vector<std::unique_ptr<Entry>> mail_;
+  std::vector<std::unique_ptr<Entry>> entries_;
+  std::deque<Entry*> entering_;  // those with rows still to join, next one first
+  std::unique_ptr<StepGroup> steps_;
+  std::vector<Row> rows_;  // those in steps_
+  std::vector<StepGroup::Finished> finished_;
+};
+
+void StepBatcher::Group::Schedule() {
+  Work work;
+  work.key = key_;
+  work.run = [self = shared_from_this()](Stream& stream) { return self->RunSlices(stream); };
+  work.on_error = [self = shared_from_this()](const absl::Status& status) {
+    self->EndAll(status);
+    if (!self->Retire()) self->Schedule();
+  };
+  const absl::Status status = batcher_.pool_.Submit(std::move(work));
+  if (status.ok()) return;
+  do {
+    TakeInbox();
+    EndAll(status);
+  } while (!Retire());
+}
+
+Progress StepBatcher::Group::RunSlices(Stream& stream) {
+  while (true) {
+    RunSlice(stream);
+    if (entries_.empty() && Retire()) return Progress::kDone;
+    if (!batcher_.pool_.contended()) continue;
+    // The next slice may find itself on another stream.
+    const absl::Status status = stream.Synchronize();
+    if (status.ok()) return Progress::kYield;
+    EndAll(status);
+  }
+}
+
+void StepBatcher::Group::RunSlice(Stream& stream) {
+  const Options& options = batcher_.options_;
+  const TimePoint start = steady_clock::now();
+  Slice slice;
+  while (slice.steps < options.slice_steps && slice.time < options.slice_time) {
+    TakeInbox();
+    EndStopped(/*waiting_too=*/slice.steps == 0);
+    FillRows();
+    if (rows_.empty()) break;
+    slice.row_steps += rows_.size();
+    ++slice.steps;
+    Step(stream);
+    slice.time = steady_clock::now() - start;
+  }
+  if (slice.steps > 0 && options.on_slice) options.on_slice(slice);
+}
+
+void StepBatcher::Group::EndAll(const absl::Status& status) {
+  steps_.reset();
+  rows_.clear();
+  while (!entries_.empty()) EndEntry(*entries_.back(), status);
+}
+
+void StepBatcher::Group::EndEntry(Entry& entry, const absl::Status& status) {
+  std::erase_if(rows_, [&](const Row& row) {
+    if (row.entry == &entry) steps_->Leave(row.id);
+    return row.entry == &entry;
+  });
+  std::erase(entering_, &entry);
+  const auto position = std::find_if(entries_.begin(), entries_.end(),
+                                     [&](const auto& held) { return held.get() == &entry; });
+  const std::unique_ptr<Entry> ended = std::move(*position);
+  *position = std::move(entries_.back());
+  entries_.pop_back();
+
+  const TimePoint now = steady_clock::now();
+  const TimePoint started = std::min(ended->started, now);
+  ended->job->Done(status, {.queue_time = started - ended->submitted,
+                            .run_time = now - started,
+                            .batch_width = ended->batch_width});
+}
+
+void StepBatcher::Group::TakeInbox() {
+  if (!has_mail_.load(std::memory_order_relaxed)) return;
+  {
+    std::lock_guard lock(batcher_.mutex_);
+    mail_.swap(inbox_);
+    has_mail_.store(false, std::memory_order_relaxed);
+  }
+  for (std::unique_ptr<Entry>& entry : mail_) {
+    entering_.push_back(entry.get());
+    entries_.push_back(std::move(entry));
+  }
+  mail_.clear();
+}
+
+void StepBatcher::Group::EndStopped(bool waiting_too) {
+  const bool stopping = batcher_.stopping_.load(std::memory_order_relaxed);
+  for (size_t i = entries_.size(); i-- > 0;) {
+    Entry& entry = *entries_[i];
+    if (stopping) {
+      EndEntry(entry, absl::UnavailableError("the server stopped before this request was done"));
+    } else if (waiting_too || entry.in_group()) {
+      const absl::Status status = entry.job->stop().status();
+      if (!status.ok()) EndEntry(entry, status);
+    }
+  }
+}
+
+void StepBatcher::Group::FillRows() {
+  bool joined = false;
+  while (!entering_.empty() && (!steps_ || rows_.size() < steps_->capacity())) {
+    Entry& entry = *entering_.front();
+    entering_.pop_front();
+    if (entry.job->rows() == 0) {
+      EndEntry(entry, absl::OkStatus());
+      continue;
+    }
+    const absl::Status status = JoinRow(entry);
+    if (!status.ok()) {
+      EndEntry(entry, status);
+      continue;
+    }
+    joined = true;
+    if (entry.joined_rows < entry.job->rows()) entering_.push_back(&entry);
+  }
+  if (!joined) return;
+  for (const auto& entry : entries_) {
+    if (entry->in_group()) entry->batch_width = std::max(entry->batch_width, rows_.size());
+  }
+}
+
+absl::Status StepBatcher::Group::JoinRow(Entry& entry) {
+  DDPT_RETURN_IF_ERROR(entry.job->stop().status());
+  if (!steps_) {
+    DDPT_ASSIGN_OR_RETURN(steps_, entry.job->MakeGroup());
+    rows_.reserve(steps_->capacity());
+    finished_.reserve(steps_->capacity());
+  }
+  DDPT_ASSIGN_OR_RETURN(const uint64_t id, steps_->Join(*entry.job, entry.joined_rows));
+  rows_.push_back({id, &entry});
+  if (entry.joined_rows++ > 0) return absl::OkStatus();
+  entry.ticket.Start();
+  entry.started = steady_clock::now();
+  const auto& on_queue_time = batcher_.options_.on_queue_time;
+  if (on_queue_time) on_queue_time(entry.started - entry.submitted);
+  return absl::OkStatus();
+}
+
+// All finished rows are noted before any job ends: a job may have several among them.
+void StepBatcher::Group::Step(Stream& stream) {
+  finished_.clear();
+  steps_->Step(stream, finished_);
+  if (finished_.empty()) return;
+  for (const StepGroup::Finished& finished : finished_) {
+    const auto row = std::find_if(rows_.begin(), rows_.end(),
+                                  [&](const Row& held) { return held.id == finished.id; });
+    ++row->entry->finished_rows;
+    row->entry->row_error.Update(finished.status);
+    *row = rows_.back();
+    rows_.pop_back();
+  }
+  for (size_t i = entries_.size(); i-- > 0;) {
+    Entry& entry = *entries_[i];
+    if (!entry.row_error.ok()) {
+      EndEntry(entry, absl::Status(entry.row_error));
+    } else if (entry.finished_rows == entry.job->rows()) {
+      EndEntry(entry, absl::OkStatus());
+    }
+  }
+}
+
+// After true the batcher may be gone.
+bool StepBatcher::Group::Retire() {
+  std::lock_guard lock(batcher_.mutex_);
+  if (!inbox_.empty()) return false;
+  batcher_.groups_.erase(key_);
+  batcher_.group_ended_.notify_all();
+  return true;
+}
+
+StepBatcher::StepBatcher(StreamPool& pool, Options options)
+    : pool_(pool), options_(std::move(options)) {}
+
+StepBatcher::~StepBatcher() {
+  Stop();
+  std::unique_lock lock(mutex_);
+  group_ended_.wait(lock, [this] { return groups_.empty(); });
+}
+
+void StepBatcher::Submit(const std::string& key, std::unique_ptr<StepJob> job,
+                         Admission::Ticket ticket) {
+  auto entry = std::make_unique<Group::Entry>();
+  entry->ticket = std::move(ticket);
+  entry->job = std::move(job);
+  entry->submitted = steady_clock::now();
+  std::shared_ptr<Group> created;
+  {
+    std::lock_guard lock(mutex_);
+    std::shared_ptr<Group>& group = groups_[key];
+    if (!group) group = created = std::make_shared<Group>(*this, key);
+    group->Add(std::move(entry));
+  }
+  if (created) created->Schedule();
+}
+
+void StepBatcher::Stop() { stopping_ = true; }
+
+}  // namespace ddpt
