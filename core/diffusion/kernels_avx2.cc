@@ -1,0 +1,49 @@
+#include "core/base/math_inline.h"
+#include "core/diffusion/kernels.h"
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+
+namespace ddpt {
+namespace {
+
+constexpr size_t kAccumulators = 6;
+
+struct Vector16 {
+  __m256 low, high;
+
+  static Vector16 Load(const float* from) {
+    return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)};
+  }
+  static Vector16 Broadcast(float from) {
+    const __m256 value = _mm256_set1_ps(from);
+    return {value, value};
+  }
+  void MultiplyAdd(const Vector16& weight, const Vector16& factor) {
+    low = _mm256_fmadd_ps(weight.low, factor.low, low);
+    high = _mm256_fmadd_ps(weight.high, factor.high, high);
+  }
+  void Store(float* to) const {
+    _mm256_storeu_ps(to, low);
+    _mm256_storeu_ps(to + 8, high);
+  }
+};
+
+#include "core/diffusion/kernels_body.inc"
+
+constexpr Kernels kKernels = MakeKernels("avx2");
+
+}  // namespace
+
+const Kernels* Avx2Kernels() {
+  static const bool can = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  return can ? &kKernels : nullptr;
+}
+
+}  // namespace ddpt
+
+#else
+
+const ddpt::Kernels* ddpt::Avx2Kernels() { return nullptr; }
+
+#endif

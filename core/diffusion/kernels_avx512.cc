@@ -1,0 +1,40 @@
+#include "core/base/math_inline.h"
+#include "core/diffusion/kernels.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+
+namespace ddpt {
+namespace {
+
+constexpr size_t kAccumulators = 12;
+
+struct Vector16 {
+  __m512 lanes;
+
+  static Vector16 Load(const float* from) { return {_mm512_loadu_ps(from)}; }
+  static Vector16 Broadcast(float from) { return {_mm512_set1_ps(from)}; }
+  void MultiplyAdd(const Vector16& weight, const Vector16& factor) {
+    lanes = _mm512_fmadd_ps(weight.lanes, factor.lanes, lanes);
+  }
+  void Store(float* to) const { _mm512_storeu_ps(to, lanes); }
+};
+
+#include "core/diffusion/kernels_body.inc"
+
+constexpr Kernels kKernels = MakeKernels("avx512");
+
+}  // namespace
+
+const Kernels* Avx512Kernels() {
+  static const bool can = __builtin_cpu_supports("avx512f");
+  return can ? &kKernels : nullptr;
+}
+
+}  // namespace ddpt
+
+#else
+
+const ddpt::Kernels* ddpt::Avx512Kernels() { return nullptr; }
+
+#endif

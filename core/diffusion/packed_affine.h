@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <new>
+#include <span>
+
+#include "core/diffusion/kernels.h"
+
+namespace ddpt {
+
+// A float32 array aligned to cache lines, zeros at first. Movable; size fixed.
+class AlignedFloats {
+ public:
+  AlignedFloats() = default;
+  explicit AlignedFloats(size_t size);
+
+  size_t size() const { return size_; }
+  float* data() { return data_.get(); }
+  const float* data() const { return data_.get(); }
+  float& operator[](size_t i) { return data_[i]; }
+
+ private:
+  struct Free {
+    void operator()(float* data) const { operator delete[](data, std::align_val_t{64}); }
+  };
+  size_t size_ = 0;
+  std::unique_ptr<float[], Free> data_;
+};
+
+// An affine map in the layout of AffineView, which it owns. Immutable, thread-safe.
+class PackedAffine {
+ public:
+  // 0 -> 0.
+  PackedAffine() = default;
+  // `weight` [outputs, inputs] row-major; `bias` [outputs], or empty for zeros.
+  PackedAffine(std::span<const float> weight, std::span<const float> bias, size_t outputs,
+               size_t inputs);
+  // The map by the transpose of `weight` [inputs, outputs], without bias.
+  static PackedAffine Transposed(std::span<const float> weight, size_t outputs, size_t inputs);
+
+  const AffineView& view() const { return view_; }
+  size_t bytes() const { return sizeof(float) * (panels_.size() + bias_.size()); }
+
+ private:
+  PackedAffine(size_t outputs, size_t inputs);
+  float& At(size_t output, size_t input);
+
+  AlignedFloats panels_, bias_;
+  AffineView view_;
+};
+
+}  // namespace ddpt

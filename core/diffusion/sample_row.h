@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "core/diffusion/denoiser_spec.h"
+#include "core/diffusion/sampling.h"
+
+namespace ddpt {
+
+// The streams of noise of one draw: `NoiseKey::stage`. FORMAT.md documents them.
+inline constexpr uint32_t kInitialNoiseStage = 0;             // x_T, D numbers
+inline constexpr uint32_t kStepNoiseStage = 1;                // + t: eta_t, h numbers
+inline constexpr uint32_t kFullSpaceNoiseStage = 0x40000000;  // + t: xi_t, D numbers, on request
+inline constexpr uint32_t kNullSpaceNoiseStage = 0x80000000;  // D numbers
+
+// The arithmetic of LatentBatch and FullSpaceSampler<float>: within one class equal recipes give
+// equal bytes, on every processor, at every batch width and thread count.
+inline constexpr char kArithmeticClass[] = "fp32-cpu";
+
+// One draw of a soft prompt.
+struct SampleRow {
+  uint64_t seed = 0;
+  uint64_t draw = 0;  // index of the draw within its request: NoiseKey::sample
+  SamplingOptions options = {};
+  std::vector<float> condition = {};      // [C], or empty: none
+  std::vector<float> initial_noise = {};  // x_T [n, w], or empty: drawn from the seed
+  bool add_context = true;  // whether the result contains E: prompt, or direction only
+};
+
+// FieldError: whatever ValidateSampling refuses, and "condition" or "initial_noise" of a wrong
+// size or not finite, "sampling.guidance_scale" other than 1 without a condition.
+absl::Status ValidateRow(const SampleRow& row, const DenoiserSpec& spec);
+
+}  // namespace ddpt
