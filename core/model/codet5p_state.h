@@ -1,0 +1,55 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/model/codet5p_layers.h"
+#include "core/model/language_model.h"
+
+namespace ddpt::codet5p {
+
+// Keys and values of the past: per layer a cache [B, H, capacity, hd] that grows by doubling, of
+// which row b uses the first lengths[b] places; and those of the encoder, [B, H, S, hd]. Keys are
+// rotated.
+class State : public DecoderState {
+ public:
+  // `layers` keys and values [B, H, T, hd] of a padded prefix; row b has lengths[b] tokens.
+  // `cross_bias` is [B, 1, 1, S].
+  State(std::vector<Heads> layers, Heads cross, at::Tensor cross_bias,
+        std::span<const int64_t> lengths);
+
+  int64_t rows() const override { return static_cast<int64_t>(lengths_.size()); }
+  void Select(std::span<const int64_t> rows) override;
+  void Append(std::unique_ptr<DecoderState> other) override;
+
+  // For one more token a row: makes room, and gives its positions [B] and the bias
+  // [B, 1, 1, longest + 1] that shows row b its own past and present.
+  struct Next {
+    at::Tensor positions;
+    at::Tensor bias;
+  };
+  Next Begin();
+  // Stores the token's keys and values [B, H, 1, hd] of a layer; gives all of the layer's, trimmed
+  // to the longest row.
+  Heads Put(size_t layer, const Heads& token, const at::Tensor& positions);
+  // After the last layer: every row is one token longer.
+  void End();
+
+  const Heads& cross() const { return cross_; }
+  const at::Tensor& cross_bias() const { return cross_bias_; }
+
+ private:
+  int64_t Longest() const;
+  void Reserve(int64_t tokens);
+
+  std::vector<Heads> layers_;
+  Heads cross_;
+  at::Tensor cross_bias_;
+  std::vector<int64_t> lengths_;
+};
+
+}  // namespace ddpt::codet5p

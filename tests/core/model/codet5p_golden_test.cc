@@ -1,0 +1,127 @@
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/model/batch.h"
+#include "core/model/decoder_trunk.h"
+#include "core/model/load.h"
+#include "tests/core/model/golden.h"
+
+namespace ddpt {
+namespace {
+
+class Codet5pGoldenTest : public testing::TestWithParam<const char*> {
+ protected:
+  Golden golden_ = Golden::Load(GetParam());
+  const LanguageModel& model_ = *golden_.model;
+  PaddedIds ids_ = PadIds(golden_.instructions, "cpu");
+};
+
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Codet5pGoldenTest,
+                         testing::Values("codet5p_wide", "codet5p_equal"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(Codet5pGoldenTest, LogProbsWithoutPrompt) {
+  EXPECT_LT(Difference(golden_.LogProbs(WithoutPrompt(model_, ids_)), golden_.logprobs_plain),
+            1e-4);
+}
+
+TEST_P(Codet5pGoldenTest, LogProbsUnderSoftPrompt) {
+  const EncoderBatch inputs = WithPrompt(model_, golden_.prompt, ids_);
+  EXPECT_LT(Difference(golden_.LogProbs(inputs), golden_.logprobs_prompted), 1e-4);
+}
+
+TEST_P(Codet5pGoldenTest, SoftPromptChangesTheLogits) {
+  EXPECT_GT(Difference(golden_.LogProbs(WithPrompt(model_, golden_.prompt, ids_)),
+                       golden_.LogProbs(WithoutPrompt(model_, ids_))),
+            0.1);
+}
+
+TEST_P(Codet5pGoldenTest, PaddingChangesNothing) {
+  const at::Tensor padded = golden_.LogProbs(WithPrompt(model_, golden_.prompt, ids_));
+  for (size_t row = 0; row < golden_.answers.size(); ++row) {
+    Golden alone = golden_;
+    alone.prefixes = {golden_.prefixes[row]};
+    alone.answers = {golden_.answers[row]};
+    const PaddedIds ids = PadIds(Golden::Rows{golden_.instructions[row]}, "cpu");
+    const at::Tensor single = alone.LogProbs(WithPrompt(model_, golden_.prompt, ids))[0];
+    EXPECT_LT(Difference(single, padded[int64_t(row)].narrow(0, 0, single.size(0))), 1e-5);
+  }
+}
+
+TEST_P(Codet5pGoldenTest, LossAndGradientThroughTheCachedTrunk) {
+  const TargetBatch batch = BuildTargets(golden_.prefixes, golden_.answers, "cpu");
+  const DecoderTrunk trunk = model_.Trunk(batch.decoder_ids, batch.positions);
+  const at::Tensor prompt = golden_.prompt.clone().set_requires_grad(true);
+  const EncoderBatch inputs = WithPrompt(model_, prompt, ids_);
+  const at::Tensor states = model_.Encode(inputs.embeddings, inputs.mask);
+  const at::Tensor loss =
+      MeanNll(TargetLogProbs(model_.Head(trunk, states, inputs.mask), batch.targets), batch.mask);
+  loss.backward();
+  EXPECT_NEAR(loss.item<float>(), golden_.loss, 1e-5 * golden_.loss);
+  const double scale = golden_.prompt_gradient.abs().max().item<double>();
+  EXPECT_LT(Difference(prompt.grad(), golden_.prompt_gradient), 1e-5 * scale);
+  EXPECT_FALSE(trunk.parts[0].requires_grad());
+}
+
+TEST_P(Codet5pGoldenTest, GreedyWithCacheIsTheUncachedOne) {
+  const EncoderBatch inputs = WithPrompt(model_, golden_.prompt, ids_);
+  std::vector<int64_t> lengths;
+  for (const auto& prefix : golden_.prefixes) lengths.push_back(int64_t(prefix.size()));
+  auto [state, logits] = model_.Prefill(model_.Encode(inputs.embeddings, inputs.mask), inputs.mask,
+                                        PadIds(golden_.prefixes, "cpu").ids, lengths);
+  Golden::Rows decoded(lengths.size());
+  for (int step = 0; step < 32; ++step) {
+    const at::Tensor ids = at::argmax(logits, -1);
+    for (size_t row = 0; row < decoded.size(); ++row) {
+      decoded[row].push_back(uint32_t(ids[int64_t(row)].item<int64_t>()));
+    }
+    logits = model_.Step(*state, ids);
+  }
+  EXPECT_EQ(decoded, golden_.greedy);
+}
+
+TEST_P(Codet5pGoldenTest, OneTrunkServesManyPrompts) {
+  const TargetBatch batch =
+      BuildTargets(Golden::Rows{golden_.prefixes[1]}, Golden::Rows{golden_.answers[1]}, "cpu");
+  const DecoderTrunk trunk = model_.Trunk(batch.decoder_ids, batch.positions);
+  const at::Tensor prompts = at::stack({golden_.prompt, golden_.prompt * 2, -golden_.prompt});
+  const PaddedIds ids = PadIds(Golden::Rows(3, golden_.instructions[1]), "cpu");
+  const EncoderBatch inputs = WithPrompt(model_, prompts, ids);
+  const at::Tensor logits =
+      model_.Head(trunk, model_.Encode(inputs.embeddings, inputs.mask), inputs.mask);
+  const at::Tensor logprobs = TargetLogProbs(logits, batch.targets.expand({3, -1}));
+  EXPECT_LT(Difference(logprobs[0], golden_.logprobs_prompted[1].narrow(0, 0, logprobs.size(1))),
+            1e-4);
+  EXPECT_GT(Difference(logprobs[0], logprobs[1]), 0.01);
+}
+
+TEST_P(Codet5pGoldenTest, StackedTrunksAreTheBatchs) {
+  std::vector<DecoderTrunk> cached;
+  for (size_t row = 0; row < golden_.answers.size(); ++row) {
+    const TargetBatch one = BuildTargets(Golden::Rows{golden_.prefixes[row]},
+                                         Golden::Rows{golden_.answers[row]}, "cpu");
+    cached.push_back(model_.Trunk(one.decoder_ids, one.positions));
+  }
+  const DecoderTrunk stacked =
+      StackTrunks(std::vector<const DecoderTrunk*>{&cached[0], &cached[1], &cached[2]});
+  const EncoderBatch inputs = WithPrompt(model_, golden_.prompt, ids_);
+  const TargetBatch batch = BuildTargets(golden_.prefixes, golden_.answers, "cpu");
+  const at::Tensor logits =
+      model_.Head(stacked, model_.Encode(inputs.embeddings, inputs.mask), inputs.mask);
+  const at::Tensor logprobs = TargetLogProbs(logits, batch.targets);
+  EXPECT_LT(Difference(logprobs.masked_select(batch.mask),
+                       golden_.logprobs_prompted.masked_select(batch.mask)),
+            1e-4);
+}
+
+TEST_P(Codet5pGoldenTest, Bfloat16IsClose) {
+  const Golden half = Golden::Load(GetParam(), DataType::kBFloat16);
+  const at::Tensor logprobs = half.LogProbs(WithPrompt(*half.model, half.prompt, ids_));
+  EXPECT_EQ(half.model->geometry().dtype, DataType::kBFloat16);
+  EXPECT_LT(Difference(logprobs, golden_.logprobs_prompted), 0.5);
+  EXPECT_EQ(half.model->digest(), model_.digest());
+}
+
+}  // namespace
+}  // namespace ddpt

@@ -1,0 +1,69 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "core/model/batch.h"
+#include "core/model/decoder_trunk.h"
+#include "tests/core/model/golden.h"
+
+namespace ddpt {
+namespace {
+
+class DecoderStateTest : public testing::Test {
+ protected:
+  // Rows [first, first + count) of the golden file, with or without the prompt.
+  LanguageModel::Prefilled Start(size_t first, size_t count, bool with_prompt) {
+    const auto slice = [&](const Golden::Rows& rows) {
+      return Golden::Rows(rows.begin() + first, rows.begin() + first + count);
+    };
+    const PaddedIds ids = PadIds(slice(golden_.instructions), "cpu");
+    const EncoderBatch inputs =
+        with_prompt ? WithPrompt(model_, golden_.prompt, ids) : WithoutPrompt(model_, ids);
+    const Golden::Rows prefixes = slice(golden_.prefixes);
+    std::vector<int64_t> lengths;
+    for (const auto& prefix : prefixes) lengths.push_back(int64_t(prefix.size()));
+    return model_.Prefill(model_.Encode(inputs.embeddings, inputs.mask), inputs.mask,
+                          PadIds(prefixes, "cpu").ids, lengths);
+  }
+
+  Golden golden_ = Golden::Load("codet5p_wide");
+  const LanguageModel& model_ = *golden_.model;
+};
+
+TEST_F(DecoderStateTest, AppendedRowsGoOnAsTheyWould) {
+  auto alone = Start(1, 1, true);
+  auto batch = Start(0, 1, false);
+  const at::Tensor token = at::full({1}, 7, at::kLong);
+  for (int i = 0; i < 3; ++i) model_.Step(*batch.state, token);
+  batch.state->Append(std::move(Start(1, 1, true).state));
+  at::Tensor expected, found;
+  for (int i = 0; i < 70; ++i) {
+    expected = model_.Step(*alone.state, token);
+    found = model_.Step(*batch.state, at::full({2}, 7, at::kLong))[1];
+  }
+  EXPECT_LT(Difference(found, expected[0]), 1e-4);
+}
+
+TEST_F(DecoderStateTest, SelectDropsReordersAndRepeats) {
+  auto all = Start(0, 3, true);
+  auto picked = Start(0, 3, true);
+  const std::vector<int64_t> rows = {2, 0, 2};
+  picked.state->Select(rows);
+  EXPECT_EQ(picked.state->rows(), 3);
+  const at::Tensor ids = at::arange(3);
+  const at::Tensor expected = model_.Step(*all.state, ids);
+  const at::Tensor found = model_.Step(*picked.state, at::tensor({2, 0, 2}, at::kLong));
+  EXPECT_LT(Difference(found, expected.index_select(0, at::tensor({2, 0, 2}, at::kLong))), 1e-5);
+}
+
+TEST_F(DecoderStateTest, PrefillOfALongPrefixIsManySteps) {
+  auto stepped = Start(1, 1, true);
+  at::Tensor logits = stepped.logits;
+  for (const uint32_t id : {3u, 200u, 299u}) {
+    logits = model_.Step(*stepped.state, at::full({1}, int64_t(id), at::kLong));
+    golden_.prefixes[1].push_back(id);
+  }
+  EXPECT_LT(Difference(Start(1, 1, true).logits, logits), 1e-4);
+}
+
+}  // namespace
+}  // namespace ddpt

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/model/batch.h"
+#include "core/model/language_model.h"
+#include "core/model/load.h"
+
+namespace ddpt {
+
+// A checkpoint of tests/data/codet5p_golden.py and what it must compute.
+struct Golden {
+  using Rows = std::vector<std::vector<uint32_t>>;
+
+  static std::string Directory(const std::string& name);
+  // Ends the test where the files do not load.
+  static Golden Load(const std::string& name, DataType dtype = DataType::kFloat32);
+
+  std::shared_ptr<const LanguageModel> model;
+  Rows instructions, answers, prefixes;          // prefixes: start token, then the instruction
+  at::Tensor prompt;                             // [n, w]
+  at::Tensor prompt_gradient;                    // of the mean nll under the prompt
+  float loss;                                    // that nll
+  at::Tensor logprobs_plain, logprobs_prompted;  // [rows, longest answer], -1 in the padding
+  Rows greedy;                                   // 32 tokens under the prompt
+
+  // Log-probabilities of the answers of all rows as one padded batch, -1 in the padding.
+  at::Tensor LogProbs(const EncoderBatch& inputs) const;
+};
+
+// Largest absolute difference.
+double Difference(const at::Tensor& a, const at::Tensor& b);
+
+}  // namespace ddpt

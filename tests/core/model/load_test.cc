@@ -1,0 +1,141 @@
+#include "core/model/load.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <limits>
+
+#include "core/base/file.h"
+#include "core/base/safetensors.h"
+#include "core/model/codet5p_model.h"
+#include "core/model/language_model.h"
+#include "tests/core/model/golden.h"
+
+namespace ddpt {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+
+// A directory with a tiny checkpoint that tests damage before it is loaded.
+class LoadTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "/load_" +
+                 testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(directory_);
+    fs::create_directories(directory_);
+    ASSERT_TRUE(WriteFileAtomic(directory_ + "/config.json", Codet5pConfigJson(config_)).ok());
+  }
+
+  absl::Status Load() {
+    EXPECT_TRUE(WriteWeights(directory_, weights_, DataType::kFloat32).ok());
+    return LoadLanguageModel(directory_, {}).status();
+  }
+
+  const Codet5pConfig config_ = {
+      .encoder = {.width = 8, .layers = 1, .heads = 4, .rotary_dim = 2, .inner = 8},
+      .decoder = {.width = 8, .layers = 1, .heads = 4, .rotary_dim = 2, .inner = 8},
+      .vocabulary_size = 10,
+      .max_positions = 16};
+  StateDict weights_ = RandomCodet5pWeights(config_, 1);
+  std::string directory_;
+};
+
+std::string Message(const absl::Status& status) { return std::string(status.message()); }
+
+TEST_F(LoadTest, EverythingWrongIsListedAtOnce) {
+  weights_.erase("encoder.wte.weight");
+  weights_["encoder.extra"] = at::zeros({2});
+  weights_["decoder.lm_head.bias"] = at::zeros({11});
+  const absl::Status status = Load();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(
+      Message(status),
+      AllOf(HasSubstr("1 missing: encoder.wte.weight"), HasSubstr("1 surplus: encoder.extra"),
+            HasSubstr("1 mis-shaped: decoder.lm_head.bias [11] instead of [10]")));
+}
+
+TEST_F(LoadTest, ValuesThatAreNotFiniteAreRefused) {
+  weights_["encoder.ln_f.bias"][3] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(Message(Load()), HasSubstr("encoder.ln_f.bias: has values that are not finite"));
+}
+
+TEST_F(LoadTest, BuffersOfThePublicCodeAreNotRead) {
+  weights_["encoder.h.0.attn.scale_attn"] = at::ones({1});
+  EXPECT_TRUE(Load().ok());
+}
+
+TEST_F(LoadTest, NoWeightsIsNotFound) {
+  const absl::Status status = LoadLanguageModel(directory_, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(Message(status), HasSubstr("neither model.safetensors nor"));
+}
+
+TEST_F(LoadTest, UnknownFamilyIsRefused) {
+  ASSERT_TRUE(WriteFileAtomic(directory_ + "/config.json", R"({"model_type": "gpt"})").ok());
+  EXPECT_THAT(Message(Load()), HasSubstr("model_type: \"gpt\" is not one of \"codet5p\""));
+}
+
+TEST_F(LoadTest, IndexMayNotLeaveTheDirectory) {
+  ASSERT_TRUE(WriteFileAtomic(directory_ + "/model.safetensors.index.json",
+                              R"({"weight_map": {"a": "../b.safetensors"}})")
+                  .ok());
+  EXPECT_THAT(Message(LoadLanguageModel(directory_, {}).status()),
+              HasSubstr("weight_map.a: is not the name of a .safetensors file"));
+}
+
+TEST_F(LoadTest, ShardThatIsMissingIsNamed) {
+  ASSERT_TRUE(WriteFileAtomic(directory_ + "/model.safetensors.index.json",
+                              R"({"weight_map": {"a": "b.safetensors"}})")
+                  .ok());
+  const absl::Status status = LoadLanguageModel(directory_, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(Message(status), HasSubstr("b.safetensors"));
+}
+
+TEST_F(LoadTest, TensorInAnotherShardThanTheIndexSaysIsRefused) {
+  ASSERT_TRUE(WriteWeights(directory_, weights_, DataType::kFloat32).ok());
+  fs::rename(directory_ + "/model.safetensors", directory_ + "/b.safetensors");
+  ASSERT_TRUE(WriteFileAtomic(directory_ + "/model.safetensors.index.json",
+                              R"({"weight_map": {"a": "b.safetensors"}})")
+                  .ok());
+  EXPECT_THAT(Message(LoadLanguageModel(directory_, {}).status()),
+              HasSubstr("the index does not place this tensor here"));
+}
+
+TEST_F(LoadTest, DigestDependsOnWeightsAndConfiguration) {
+  ASSERT_TRUE(Load().ok());
+  const std::string before = LoadLanguageModel(directory_, {}).value()->digest();
+  Codet5pConfig other = config_;
+  other.end_token = 3;
+  ASSERT_TRUE(SaveCodet5p(directory_, other, weights_, DataType::kFloat32).ok());
+  const std::string configured = LoadLanguageModel(directory_, {}).value()->digest();
+  weights_["encoder.ln_f.bias"][3] = 0.5;
+  ASSERT_TRUE(SaveCodet5p(directory_, other, weights_, DataType::kFloat32).ok());
+  const std::string weighted = LoadLanguageModel(directory_, {}).value()->digest();
+  EXPECT_NE(before, configured);
+  EXPECT_NE(configured, weighted);
+}
+
+TEST_F(LoadTest, DeviceThatIsNoneIsRefused) {
+  EXPECT_THAT(Message(LoadLanguageModel(directory_, {.device = "tpu"}).status()),
+              HasSubstr("device: \"tpu\" is not cpu or cuda:N"));
+  EXPECT_THAT(Message(LoadLanguageModel(directory_, {.device = "cuda:9999"}).status()),
+              HasSubstr("device: cuda:9999 is not one of"));
+}
+
+TEST(LoadGoldenTest, GeometryIsThatOfTheConfiguration) {
+  const ModelGeometry geometry = Golden::Load("codet5p_wide").model->geometry();
+  EXPECT_EQ(geometry.family, "codet5p-parallel");
+  EXPECT_EQ(geometry.encoder.width, 32);
+  EXPECT_EQ(geometry.decoder.layers, 3);
+  EXPECT_EQ(geometry.device, "cpu");
+  EXPECT_TRUE(geometry.instruction_in_decoder);
+}
+
+}  // namespace
+}  // namespace ddpt
