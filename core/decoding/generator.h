@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/stop_token.h"
+#include "core/decoding/options.h"
+#include "core/decoding/request.h"
+
+namespace ddpt {
+
+class LanguageModel;
+class Tokenizer;
+
+enum class FinishReason { kStop, kLength };
+
+// News of one choice. `text` never splits a character; joined, the texts are the answer up to its
+// stop string or end token. `token_ids` has every generated token, those of the stop string and the
+// end token included.
+struct Delta {
+  uint32_t choice = 0;
+  std::string text;
+  std::vector<uint32_t> token_ids;
+  std::vector<float> logprobs;                // with DecodingOptions::logprobs, one a token
+  std::optional<FinishReason> finish_reason;  // set in the last delta of the choice
+  uint32_t output_tokens = 0;                 // of the choice so far
+};
+
+// Gets each delta; false ends the choice with CANCELLED. Called on the thread that steps, between
+// tokens: it must not block. Deltas are sent for tokens without text too.
+using DeltaSink = std::function<bool(const Delta&)>;
+
+// One choice of one request. Rows of a request with n > 1 differ in `choice` alone, and draw
+// different random numbers because of it.
+struct GenerationRow {
+  std::shared_ptr<const PromptedRequest> request;
+  std::shared_ptr<const DecodingOptions> options;
+  uint32_t choice = 0;
+  DeltaSink sink;
+  StopToken stop;
+};
+
+// Rows that advance together, a token a step; they join and leave between tokens:
+//
+//   GenerationBatch batch(model, tokenizer, 16);
+//   size_t slot = *batch.Join(row);
+//   while (batch.width() > 0) batch.Step(finished);   // (slot, status) of each row that ended
+//
+// A row's tokens do not depend on its neighbours (up to float rounding of the logits) and are a
+// function of request, options and choice. Not thread-safe; may move between threads. LibTorch's
+// exceptions pass through Step, after which the batch must be destroyed.
+class GenerationBatch {
+ public:
+  struct Finished {
+    size_t slot;
+    absl::Status status;  // OK, CANCELLED, DEADLINE_EXCEEDED, or INTERNAL for logits that are NaN
+  };
+
+  GenerationBatch(std::shared_ptr<const LanguageModel> model,
+                  std::shared_ptr<const Tokenizer> tokenizer, size_t capacity);
+  ~GenerationBatch();
+  GenerationBatch(GenerationBatch&&) noexcept;
+
+  size_t capacity() const;
+  // Rows that have joined and not ended.
+  size_t width() const;
+  // Takes the row in at the next step; the slot is 0..capacity()-1. The FieldErrors of
+  // ValidateRequest and ValidateDecoding; RESOURCE_EXHAUSTED where there is no room.
+  absl::StatusOr<size_t> Join(GenerationRow row);
+  // Gives up the row in `slot`, which hears nothing more. Cheap.
+  void Leave(size_t slot);
+  // Ends the rows whose StopToken has stopped; encodes and prefills those that have joined; one
+  // token more for every row. Appends the rows that ended, their slots free again. Blocks.
+  void Step(std::vector<Finished>& finished);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// A whole choice.
+struct Generation {
+  std::string text;
+  std::vector<uint32_t> token_ids;
+  std::vector<float> logprobs;  // always
+  FinishReason finish_reason = FinishReason::kStop;
+};
+
+// Runs one request alone to its end: options.n choices in order. Blocks.
+absl::StatusOr<std::vector<Generation>> Generate(std::shared_ptr<const LanguageModel> model,
+                                                 std::shared_ptr<const Tokenizer> tokenizer,
+                                                 const PromptedRequest& request,
+                                                 const DecodingOptions& options,
+                                                 const StopToken& stop = {});
+
+// Runs many requests (one choice each) in batches of at most `width`; results in order. Blocks. The
+// first error ends all.
+absl::StatusOr<std::vector<Generation>> GenerateAll(std::shared_ptr<const LanguageModel> model,
+                                                    std::shared_ptr<const Tokenizer> tokenizer,
+                                                    const std::vector<PromptedRequest>& requests,
+                                                    const DecodingOptions& options, size_t width,
+                                                    const StopToken& stop = {});
+
+}  // namespace ddpt

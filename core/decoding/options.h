@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace ddpt {
+
+// How tokens are chosen. The defaults are greedy decoding.
+struct DecodingOptions {
+  uint32_t max_new_tokens = 256;  // 1 .. the model's positions left
+  double temperature = 0;         // 0 (greedy) .. 10
+  double top_p = 1;               // above 0 .. 1
+  uint32_t top_k = 0;             // 0 keeps all
+  double repetition_penalty = 1;  // 0.1 .. 10; on tokens of the answer so far
+  uint64_t seed = 0;              // of the sampling; greedy ignores it
+  std::vector<std::string> stop;  // at most 16 of 1..64 bytes
+  uint32_t n = 1;                 // choices, 1..16
+  bool logprobs = false;          // report them
+};
+
+// A FieldError names "decoding.<field>", the value and the limit. max_new_tokens is checked against
+// the model by ValidateRequest.
+absl::Status ValidateDecoding(const DecodingOptions& options);
+
+}  // namespace ddpt

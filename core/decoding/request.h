@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "core/base/tensor.h"
+#include "core/model/geometry.h"
+
+namespace ddpt {
+
+// What stands between the decoder's start token and the answer.
+enum class DecoderPrefix {
+  kHabit,  // what the model's family was trained with (geometry().instruction_in_decoder)
+  kNone,
+  kInstruction,
+};
+
+// An instruction under a prompt. In the encoder: soft prompt or manual prompt, then instruction.
+struct PromptedRequest {
+  std::vector<uint32_t> instruction_ids;
+  std::shared_ptr<const Tensor> soft_prompt;  // [n, w], 1 <= n; null for none
+  std::vector<uint32_t> manual_ids;           // a prompt in words; empty for none
+  bool manual_in_decoder = false;             // the manual prompt precedes the decoder's prefix too
+  DecoderPrefix prefix = DecoderPrefix::kHabit;
+};
+
+// Ids inside the vocabulary, shapes, something in the encoder, and lengths that leave
+// `answer_tokens` positions in the decoder. A FieldError names "instruction", "prompt.embedding",
+// "prompt.text" or "decoding.max_new_tokens".
+absl::Status ValidateRequest(const PromptedRequest& request, const ModelGeometry& geometry,
+                             uint64_t answer_tokens);
+
+// The token ids of the encoder's input, the soft prompt left out.
+std::vector<uint32_t> EncoderIds(const PromptedRequest& request);
+// Start token, then the prefix.
+std::vector<uint32_t> DecoderIds(const PromptedRequest& request, const ModelGeometry& geometry);
+// Soft prompt vectors and tokens in the encoder.
+uint64_t InputTokens(const PromptedRequest& request);
+
+}  // namespace ddpt

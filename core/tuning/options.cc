@@ -1,0 +1,76 @@
+#include "core/tuning/options.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+
+namespace ddpt {
+namespace {
+
+template <typename Number>
+absl::Status InRange(std::string_view field, Number value, Number low, Number high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return FieldError(absl::StrCat("options.", Piece(field)),
+                    absl::StrCat(value, " is outside ", low, "..", high));
+}
+
+absl::Status PositiveUpTo(std::string_view field, double value, double high) {
+  if (value > 0 && value <= high) return absl::OkStatus();
+  return FieldError(absl::StrCat("options.", Piece(field)),
+                    absl::StrCat(value, " is not above 0 and at most ", high));
+}
+
+absl::Status CheckNumbers(const TuningOptions& o) {
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("steps", o.steps, 1, 1'000'000));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("batch_size", o.batch_size, 1, 1024));
+  DDPT_RETURN_IF_ERROR(PositiveUpTo("learning_rate", o.learning_rate, 1));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("warmup_steps", o.warmup_steps, 0, o.steps));
+  DDPT_RETURN_IF_ERROR(InRange<double>("weight_decay", o.weight_decay, 0, 1));
+  DDPT_RETURN_IF_ERROR(PositiveUpTo("clip_norm", o.clip_norm, 1e6));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("checkpoint_every", o.checkpoint_every, 1, 1'000'000));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("context_length", o.context_length, 1, 64));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("latent_width", o.latent, 1, 1024));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("layers", o.layers, 0, 8));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("train_steps", o.train_steps, 1, 10'000));
+  DDPT_RETURN_IF_ERROR(InRange<double>("ema_decay", o.ema_decay, 0, 0.999999));
+  DDPT_RETURN_IF_ERROR(InRange<double>("condition_dropout", o.condition_dropout, 0, 0.9));
+  return PositiveUpTo("max_prompt_rms", o.max_prompt_rms, 1e6);
+}
+
+}  // namespace
+
+absl::Status ValidateTuning(const TuningOptions& options) {
+  DDPT_RETURN_IF_ERROR(CheckNumbers(options));
+  if (options.method == Method::kRandom) {
+    return FieldError("method", "'random' cannot be trained; use ddpt, generator or prompt_tuning");
+  }
+  if (options.method != Method::kDdpt && options.reading != Reading::kX0) {
+    return FieldError("options.reading",
+                      absl::StrCat("'", Piece(Name(options.reading)), "' needs method ddpt"));
+  }
+  if (options.method == Method::kPromptTuning && options.conditional) {
+    return FieldError("options.conditional", "true does not fit prompt_tuning: it has one prompt");
+  }
+  const absl::Status sampler = ValidateSampling(options.validation, TunedSpec(options, 1, ""));
+  return sampler.ok() ? sampler
+                      : FieldError("options.validation_sampler",
+                                   {sampler.message().data(), sampler.message().size()});
+}
+
+DenoiserSpec TunedSpec(const TuningOptions& options, int64_t width,
+                       const std::string& model_digest) {
+  DenoiserSpec spec;
+  spec.reading = options.reading;
+  spec.train_steps = options.train_steps;
+  spec.context_length = options.context_length;
+  spec.width = width;
+  spec.latent = options.latent;
+  spec.layers = options.layers;
+  spec.condition_width = options.conditional ? width : 0;
+  spec.reference = options.reference;
+  spec.method = options.method;
+  spec.base_model_digest = model_digest;
+  if (options.conditional) spec.extra["condition"] = "encoder_mean";
+  return spec;
+}
+
+}  // namespace ddpt

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "core/diffusion/denoiser_spec.h"
+#include "core/diffusion/sampling.h"
+
+namespace ddpt {
+
+// How a prompt is tuned. Budgets count optimizer steps, never seconds, so that a run can be
+// repeated.
+struct TuningOptions {
+  Method method = Method::kDdpt;  // kDdpt, kGenerator or kPromptTuning
+  uint64_t seed = 0;              // of initial weights, noise and data order
+  int64_t steps = 300;            // 1..1,000,000
+  int64_t batch_size = 32;        // 1..1,024
+  double learning_rate = 1e-3;    // peak, above 0..1; linear warm-up, then a cosine to a tenth
+  int64_t warmup_steps = 15;      // 0..steps
+  double weight_decay = 0;        // 0..1, decoupled (AdamW)
+  double clip_norm = 1;           // above 0..1e6: bound of the global gradient norm
+  int64_t checkpoint_every = 50;  // 1..1,000,000 steps between validations and checkpoints
+
+  int64_t context_length = 10;  // n, 1..64
+  int64_t latent = 64;          // h, 1..1,024
+  int64_t layers = 2;           // 0..8
+  int64_t train_steps = 2000;   // T, 1..10,000
+  Reading reading = Reading::kX0;
+  Reference reference = Reference::kEma;
+  double ema_decay = 0.99;         // 0..below 1
+  bool conditional = false;        // on the frozen encoder's mean-pooled states of the instruction
+  double condition_dropout = 0.1;  // 0..0.9
+
+  // The run fails when the root mean square of a prompt's x0_hat exceeds this (embeddings are of
+  // order 0.05): drift of the moving-average reference shows there before it shows in the loss.
+  double max_prompt_rms = 2;  // above 0..1e6
+  // The sampler that will serve; checkpoints are chosen through it.
+  SamplingOptions validation;
+};
+
+// FieldError "options.<field>" with the value and the limit.
+absl::Status ValidateTuning(const TuningOptions& options);
+
+// The spec of the denoiser that these options make, for an encoder of width `width`.
+DenoiserSpec TunedSpec(const TuningOptions& options, int64_t width,
+                       const std::string& model_digest);
+
+}  // namespace ddpt

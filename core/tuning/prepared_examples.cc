@@ -1,0 +1,123 @@
+#include "core/tuning/prepared_examples.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/decoding/request.h"
+#include "core/model/batch.h"
+#include "core/model/decoder_trunk.h"
+#include "core/text/tokenizer.h"
+
+namespace ddpt {
+namespace {
+
+std::vector<uint32_t> DecoderPrefixIds(const LanguageModel& model, const EncodedExample& example) {
+  PromptedRequest request;
+  request.instruction_ids = example.instruction_ids;
+  return DecoderIds(request, model.geometry());
+}
+
+absl::Status CheckLength(const LanguageModel& model, const EncodedExample& example, size_t number,
+                         int64_t context_length) {
+  const int64_t limit = model.geometry().max_positions;
+  const int64_t encoder = context_length + example.instruction_ids.size();
+  const int64_t decoder = DecoderPrefixIds(model, example).size() + example.answer_ids.size() - 1;
+  if (encoder <= limit && decoder <= limit) return absl::OkStatus();
+  return FieldError("data",
+                    absl::StrCat("example ", number, " takes ", encoder, " encoder and ", decoder,
+                                 " decoder positions; the model has ", limit, " of each"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& model,
+                                                           const Tokenizer& tokenizer,
+                                                           const Dataset& dataset,
+                                                           int64_t context_length) {
+  std::vector<EncodedExample> encoded;
+  encoded.reserve(dataset.examples.size());
+  for (const TrainingExample& text : dataset.examples) {
+    EncodedExample example;
+    DDPT_ASSIGN_OR_RETURN(example.instruction_ids, tokenizer.Encode(text.instruction));
+    DDPT_ASSIGN_OR_RETURN(example.answer_ids, tokenizer.Encode(text.code));
+    example.answer_ids.push_back(model.geometry().end_token);
+    DDPT_RETURN_IF_ERROR(CheckLength(model, example, encoded.size() + 1, context_length));
+    encoded.push_back(std::move(example));
+  }
+  return encoded;
+}
+
+at::Tensor PooledInstruction(const LanguageModel& model,
+                             const std::vector<uint32_t>& instruction_ids) {
+  const at::NoGradGuard no_grad;
+  const EncoderBatch input =
+      WithoutPrompt(model, PadIds({&instruction_ids, 1}, model.geometry().device));
+  return model.Encode(input.embeddings, input.mask).to(at::kFloat).mean(1).squeeze(0);
+}
+
+struct PreparedExamples::Prepared {
+  DecoderTrunk trunk;
+  at::Tensor condition;  // [C]
+};
+
+PreparedExamples::PreparedExamples(std::shared_ptr<const LanguageModel> model,
+                                   std::vector<EncodedExample> examples, bool conditional,
+                                   uint64_t budget_bytes)
+    : model_(std::move(model)),
+      examples_(std::move(examples)),
+      conditional_(conditional),
+      budget_left_(budget_bytes),
+      kept_(examples_.size()) {}
+
+PreparedExamples::~PreparedExamples() = default;
+
+std::shared_ptr<const PreparedExamples::Prepared> PreparedExamples::Get(uint64_t index) {
+  if (kept_[index] != nullptr) return kept_[index];
+  const at::NoGradGuard no_grad;
+  const EncodedExample& example = examples_[index];
+  const std::vector<uint32_t> prefix = DecoderPrefixIds(*model_, example);
+  const TargetBatch targets =
+      BuildTargets({&prefix, 1}, {&example.answer_ids, 1}, model_->geometry().device);
+  auto prepared = std::make_shared<Prepared>();
+  prepared->trunk = model_->Trunk(targets.decoder_ids, targets.positions);
+  if (conditional_) prepared->condition = PooledInstruction(*model_, example.instruction_ids);
+  const uint64_t bytes = TrunkBytes(prepared->trunk) + model_->geometry().encoder.width * 4;
+  if (bytes <= budget_left_) {
+    budget_left_ -= bytes;
+    kept_[index] = prepared;
+  }
+  return prepared;
+}
+
+at::Tensor PreparedExamples::Conditions(const std::vector<uint64_t>& indices) {
+  std::vector<at::Tensor> rows;
+  for (const uint64_t index : indices) rows.push_back(Get(index)->condition);
+  return at::stack(rows);
+}
+
+PreparedExamples::Losses PreparedExamples::Score(const std::vector<uint64_t>& indices,
+                                                 const at::Tensor& prompts) {
+  std::vector<std::shared_ptr<const Prepared>> prepared;
+  std::vector<const DecoderTrunk*> trunks;
+  std::vector<std::vector<uint32_t>> instructions, answers;
+  for (const uint64_t index : indices) {
+    prepared.push_back(Get(index));
+    trunks.push_back(&prepared.back()->trunk);
+    instructions.push_back(examples_[index].instruction_ids);
+    answers.push_back(examples_[index].answer_ids);
+  }
+  const std::string& device = model_->geometry().device;
+  const PaddedIds ids = PadIds(instructions, device);
+  const EncoderBatch input =
+      prompts.defined() ? WithPrompt(*model_, prompts, ids) : WithoutPrompt(*model_, ids);
+  const at::Tensor states = model_->Encode(input.embeddings, input.mask);
+  const PaddedIds targets = PadIds(answers, device);
+  const at::Tensor logits = model_->Head(StackTrunks(trunks), states, input.mask);
+  return {logits, TargetLogProbs(logits, targets.ids), targets.mask};
+}
+
+}  // namespace ddpt

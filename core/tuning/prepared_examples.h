@@ -1,0 +1,71 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/tuning/dataset.h"
+
+namespace ddpt {
+
+class LanguageModel;
+class Tokenizer;
+
+// An example as token ids; the answer ends with the model's end token.
+struct EncodedExample {
+  std::vector<uint32_t> instruction_ids;
+  std::vector<uint32_t> answer_ids;
+};
+
+// Tokenises all examples. INVALID_ARGUMENT names the example (from 1), its length and the model's
+// positions where `context_length` vectors and the example do not fit.
+absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& model,
+                                                           const Tokenizer& tokenizer,
+                                                           const Dataset& dataset,
+                                                           int64_t context_length);
+
+// Mean over the tokens of the frozen encoder's states for the instruction alone: [C], C the
+// encoder's width, float32. What conditional denoisers are conditioned on ("encoder_mean").
+at::Tensor PooledInstruction(const LanguageModel& model,
+                             const std::vector<uint32_t>& instruction_ids);
+
+// The constants of each example, computed at first use and kept up to a budget: the decoder's
+// trunk, which does not see the prompt (exact), and the condition. Each is computed for its example
+// alone, so its bytes do not depend on the order of use. Not thread-safe.
+class PreparedExamples {
+ public:
+  // `examples` must not be empty. Beyond `budget_bytes` entries are computed at each use.
+  PreparedExamples(std::shared_ptr<const LanguageModel> model, std::vector<EncodedExample> examples,
+                   bool conditional, uint64_t budget_bytes);
+  ~PreparedExamples();
+
+  size_t size() const { return examples_.size(); }
+  const EncodedExample& example(uint64_t index) const { return examples_[index]; }
+  // [B, C] of the given examples; conditional only.
+  at::Tensor Conditions(const std::vector<uint64_t>& indices);
+
+  struct Losses {
+    at::Tensor logits;     // [B, P, vocabulary]
+    at::Tensor log_probs;  // [B, P], of the answer's tokens
+    at::Tensor mask;       // [B, P] bool, true at the answer's tokens
+  };
+  // Cross-entropy of the examples under prompts [B, n, w], or under none for an undefined tensor,
+  // teacher-forced through encoder, cross-attention and head only. Differentiable with respect to
+  // `prompts`.
+  Losses Score(const std::vector<uint64_t>& indices, const at::Tensor& prompts);
+
+ private:
+  struct Prepared;
+  std::shared_ptr<const Prepared> Get(uint64_t index);
+
+  const std::shared_ptr<const LanguageModel> model_;
+  const std::vector<EncodedExample> examples_;
+  const bool conditional_;
+  uint64_t budget_left_;
+  std::vector<std::shared_ptr<const Prepared>> kept_;
+};
+
+}  // namespace ddpt

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "core/base/tensor.h"
+#include "core/diffusion/denoiser.h"
+
+namespace ddpt {
+
+// The denoiser g(x, t, c) of core/diffusion as a differentiable LibTorch graph, with the tensors of
+// a denoiser file under the same names. Which of them are trained depends on the method:
+//   kDdpt          all
+//   kGenerator     all but W and tau: x = 0, t fixed
+//   kPromptTuning  u alone: one prompt, context + u
+// A new network has U = 0 and u = 0, so its prompt is the context itself. Not thread-safe.
+class PromptNetwork {
+ public:
+  // `spec` must be valid; `context` is [n, w]. The initial weights are a function of `seed` alone.
+  PromptNetwork(const DenoiserSpec& spec, const Tensor& context, uint64_t seed,
+                const std::string& device);
+
+  // x [B, D], t [B] int64 in 0..T-1, condition [B, C] and kept [B] bool (false: dropped), the last
+  // two only where condition_width > 0. The direction g [B, D]. Differentiable.
+  at::Tensor Forward(const at::Tensor& x, const at::Tensor& t, const at::Tensor& condition,
+                     const at::Tensor& kept) const;
+
+  const DenoiserSpec& spec() const { return spec_; }
+  // E, [1, D].
+  const at::Tensor& context() const { return context_; }
+  // Trained tensors, in the order of their names; leaves that require gradients.
+  const std::map<std::string, at::Tensor>& trained() const { return trained_; }
+  // A copy of all weights, with `trained` (of the same names and shapes) in the place of the
+  // trained ones; `reference` is x_ref, D numbers.
+  DenoiserWeights Export(const std::map<std::string, at::Tensor>& trained,
+                         const at::Tensor& reference) const;
+
+ private:
+  const at::Tensor& Weight(const std::string& name) const;
+  void Initialise(const std::string& name, uint32_t stage, double scale, uint64_t seed);
+
+  DenoiserSpec spec_;
+  std::map<std::string, at::Tensor> fixed_;
+  std::map<std::string, at::Tensor> trained_;
+  at::Tensor context_;
+  at::Tensor time_features_;  // [T, F]
+};
+
+}  // namespace ddpt

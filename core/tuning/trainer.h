@@ -1,0 +1,118 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/stop_token.h"
+#include "core/tuning/adamw.h"
+#include "core/tuning/batch_order.h"
+#include "core/tuning/options.h"
+#include "core/tuning/prepared_examples.h"
+#include "core/tuning/prompt_network.h"
+
+namespace ddpt {
+
+// What one optimizer step did.
+struct StepReport {
+  double loss = 0;  // mean cross-entropy, nats per token
+  double learning_rate = 0;
+  double gradient_norm = 0;    // before clipping
+  double prompt_rms = 0;       // of x0_hat over the batch
+  double prompt_variance = 0;  // of x0_hat over the batch's draws, relative to its mean square
+};
+
+// How the denoiser does on the validation examples through the sampler that will serve it.
+struct ValidationReport {
+  double nll = 0;            // mean over tokens, nats
+  double nll_none = 0;       // the same without a prompt
+  double prompt_rms = 0;     // of the sampled prompts without their context
+  double prompt_effect = 0;  // mean Kullback-Leibler divergence of the next-token distributions
+                             // with the prompt from those without it, nats
+  bool best = false;         // of this run so far
+};
+
+// Trains one denoiser through a frozen model (DDPT, Eq. 3): draw t, noise x_ref, denoise, put the
+// prompt in front of the instruction, back-propagate the cross-entropy on the reference code. With
+// method kGenerator the same without x and t, with kPromptTuning one prompt directly.
+//
+//   while (!trainer->done()) { Step(); if (trainer->validation_due()) { Validate(); SaveState(); }
+//   }
+//
+// The run is a function of model, options and examples alone: data order and noise come from the
+// counter-based generator keyed by (seed, step), so a state restored gives the bytes that an
+// unbroken run would have given (same build, processor, thread count). LibTorch's exceptions pass
+// through. Not thread-safe; may move between threads between calls.
+class Trainer {
+ public:
+  struct Data {
+    std::vector<EncodedExample> train;
+    std::vector<EncodedExample> validation;
+    std::vector<uint32_t> context_ids;  // repeated or cut to n tokens
+  };
+
+  // Bytes of trunks kept in memory, training and validation together.
+  static constexpr uint64_t kTrunkBudgetBytes = uint64_t{2} << 30;
+
+  // INVALID_ARGUMENT: what ValidateTuning refuses, no examples, an empty context.
+  static absl::StatusOr<std::unique_ptr<Trainer>> Create(std::shared_ptr<const LanguageModel> model,
+                                                         const TuningOptions& options, Data data);
+
+  int64_t step() const { return static_cast<int64_t>(optimizer_.steps()); }
+  bool done() const { return step() >= options_.steps; }
+  // Whether Validate should be called now: every checkpoint_every steps and at the end.
+  bool validation_due() const { return step() % options_.checkpoint_every == 0 || done(); }
+
+  // One optimizer step. FAILED_PRECONDITION where loss or gradient are not finite, or x0_hat
+  // exceeds max_prompt_rms; the weights are then those before the step.
+  absl::StatusOr<StepReport> Step();
+  // Samples prompts as the server would and scores the validation examples; remembers the weights
+  // where they are the best so far.
+  absl::StatusOr<ValidationReport> Validate(const StopToken& stop = {});
+
+  // The denoiser file of the best validation, or of the present weights where there was none.
+  absl::StatusOr<std::string> BestDenoiser() const;
+  double best_nll() const { return best_nll_; }
+
+  // Everything that the rest of the run depends on, as a safetensors file, and back.
+  // INVALID_ARGUMENT for a state of other options or another model.
+  std::string SaveState() const;
+  absl::Status RestoreState(std::string_view bytes);
+
+ private:
+  struct Draws;
+  Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions& options, Data data,
+          const Tensor& context);
+
+  Draws DrawBatch(const std::vector<uint64_t>& batch);
+  double LearningRate() const;
+  std::string Identity() const;
+  at::Tensor NextPrompts(const Draws& draws, at::Tensor* x0) const;
+  absl::StatusOr<std::vector<Tensor>> ServedPrompts(const StopToken& stop);
+  void RememberBest(double nll);
+  // Every tensor of the state by its name in the file, sharing memory.
+  std::map<std::string, at::Tensor> StateTensors() const;
+
+  const std::shared_ptr<const LanguageModel> model_;
+  const TuningOptions options_;
+  PromptNetwork network_;
+  AdamW optimizer_;
+  PreparedExamples train_, validation_;
+  BatchOrder order_;
+  at::Tensor signal_, noise_;  // [T]: sqrt(alpha-bar), sqrt(1 - alpha-bar)
+  at::Tensor reference_;       // [1, D]: x_ref
+  std::optional<double> nll_none_;
+  double best_nll_ = std::numeric_limits<double>::infinity();
+  std::map<std::string, at::Tensor> best_weights_;  // empty before the first validation
+  at::Tensor best_reference_;
+};
+
+}  // namespace ddpt

@@ -1,0 +1,88 @@
+// Checkpoints of a Trainer: one safetensors file with the weights ("weight."), AdamW's moments
+// ("first.", "second."), the best weights so far ("best.") and the references.
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <map>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/base/safetensors.h"
+#include "core/base/status.h"
+#include "core/model/batch.h"
+#include "core/tuning/trainer.h"
+
+namespace ddpt {
+namespace {
+
+using Tensors = std::map<std::string, at::Tensor>;
+
+void Collect(const std::string& prefix, const Tensors& tensors, Tensors* all) {
+  for (const auto& [name, tensor] : tensors) {
+    (*all)[absl::StrCat(prefix, ".", name)] = tensor.detach();
+  }
+}
+
+std::string Find(const SafetensorsFile& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  return found == file.metadata().end() ? "" : found->second;
+}
+
+}  // namespace
+
+Tensors Trainer::StateTensors() const {
+  Tensors all = {{"reference", reference_}};
+  Collect("weight", network_.trained(), &all);
+  Collect("first", optimizer_.first(), &all);
+  Collect("second", optimizer_.second(), &all);
+  if (!best_weights_.empty()) {
+    Collect("best", best_weights_, &all);
+    all["best_reference"] = best_reference_;
+  }
+  return all;
+}
+
+std::string Trainer::SaveState() const {
+  std::map<std::string, Tensor> values;
+  std::map<std::string, TensorToWrite> to_write;
+  for (const auto& [name, tensor] : StateTensors()) {
+    const Tensor& value = values[name] = FromTorch(tensor);
+    to_write[name] = {.shape = value.shape, .data = value.data};
+  }
+  return SerializeSafetensors(to_write, {{"identity", Identity()},
+                                         {"step", absl::StrCat(step())},
+                                         {"best_nll", absl::StrFormat("%a", best_nll_)}});
+}
+
+absl::Status Trainer::RestoreState(std::string_view bytes) {
+  DDPT_ASSIGN_OR_RETURN(const auto file, SafetensorsFile::Parse(bytes, "training state"));
+  if (Find(*file, "identity") != Identity()) {
+    return absl::InvalidArgumentError(
+        "training state: is of another run: other options, data or model");
+  }
+  uint64_t steps = 0;
+  if (!absl::SimpleAtoi(Find(*file, "step"), &steps)) {
+    return absl::InvalidArgumentError("training state: 'step' is malformed");
+  }
+  const double best_nll = std::strtod(Find(*file, "best_nll").c_str(), nullptr);
+  const at::NoGradGuard no_grad;
+  if (std::isfinite(best_nll)) RememberBest(best_nll);
+  const Tensors all = StateTensors();
+  for (const auto& [name, tensor] : all) {
+    const auto found = file->tensors().find(name);
+    if (found == file->tensors().end() || found->second.shape != tensor.sizes().vec()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("training state: tensor '", name, "' is missing or of another shape"));
+    }
+  }
+  for (const auto& [name, tensor] : all) {
+    tensor.copy_(ToTorch(file->tensors().at(name).ToTensor(), "cpu"));
+  }
+  optimizer_.set_steps(steps);
+  return absl::OkStatus();
+}
+
+}  // namespace ddpt
