@@ -1,0 +1,164 @@
+#include "client/bench_sample.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/machine_peak.h"
+#include "core/base/file.h"
+#include "core/base/philox.h"
+#include "core/base/safetensors.h"
+#include "core/base/status.h"
+#include "core/diffusion/latent_batch.h"
+#include "core/diffusion/latent_engine.h"
+#include "core/diffusion/sample_row.h"
+
+namespace ddpt {
+namespace {
+
+constexpr size_t kMaxThreads = 256;
+
+// Draws first..first+count-1 by one batch; results go to `prompts` at their draws.
+absl::Status RunPart(const BenchSampleOptions& options, LatentBatch& batch, size_t first,
+                     size_t count, std::vector<Tensor>& prompts) {
+  std::map<uint64_t, size_t> draws;  // by the id of their row
+  for (size_t i = first; i < first + count; ++i) {
+    SampleRow row;
+    row.seed = options.seed;
+    row.draw = i;
+    row.options = options.sampling;
+    DDPT_ASSIGN_OR_RETURN(const uint64_t id, batch.Join(row));
+    draws[id] = i;
+  }
+  while (batch.width() > 0) {
+    for (LatentBatch::Finished& finished : batch.Step()) {
+      if (!finished.result.ok()) return finished.result.status();
+      prompts[draws.at(finished.id)] = *std::move(finished.result);
+    }
+  }
+  return absl::OkStatus();
+}
+
+class Runner {
+ public:
+  static absl::StatusOr<Runner> Create(const BenchSampleOptions& options,
+                                       std::shared_ptr<const LatentEngine> engine) {
+    Runner runner(options);
+    for (size_t t = 0; t < options.threads; ++t) {
+      DDPT_ASSIGN_OR_RETURN(auto batch,
+                            LatentBatch::Create(engine, runner.End(t) - runner.Begin(t)));
+      runner.batches_.push_back(std::move(batch));
+    }
+    return runner;
+  }
+
+  absl::Status Run() {
+    std::vector<absl::Status> statuses(options_.threads);
+    const auto part = [&](size_t t) {
+      statuses[t] = RunPart(options_, *batches_[t], Begin(t), End(t) - Begin(t), prompts_);
+    };
+    std::vector<std::thread> workers;
+    for (size_t t = 1; t < options_.threads; ++t) workers.emplace_back(part, t);
+    part(0);
+    for (std::thread& worker : workers) worker.join();
+    for (const absl::Status& status : statuses) DDPT_RETURN_IF_ERROR(status);
+    return absl::OkStatus();
+  }
+
+  std::vector<Tensor> TakePrompts() { return std::move(prompts_); }
+
+ private:
+  explicit Runner(const BenchSampleOptions& options) : options_(options), prompts_(options.batch) {}
+  size_t Begin(size_t t) const { return options_.batch * t / options_.threads; }
+  size_t End(size_t t) const { return Begin(t + 1); }
+
+  BenchSampleOptions options_;
+  std::vector<std::unique_ptr<LatentBatch>> batches_;
+  std::vector<Tensor> prompts_;
+};
+
+absl::Status Validate(const BenchSampleOptions& options) {
+  DDPT_RETURN_IF_ERROR(ValidateSampling(options.sampling, options.denoiser->spec()));
+  if (options.batch < 1 || options.batch > 4096) {
+    return FieldError("batch", absl::StrCat(options.batch, " is outside 1..4096"));
+  }
+  if (options.threads < 1 || options.threads > std::min(kMaxThreads, options.batch)) {
+    return FieldError("threads", absl::StrCat(options.threads, " is outside 1..",
+                                              std::min(kMaxThreads, options.batch),
+                                              ", the batch and at most ", kMaxThreads));
+  }
+  if (options.runs < 1) return FieldError("runs", "0 is below 1");
+  return absl::OkStatus();
+}
+
+// What a step multiplies by: V_1..V_layers and M.
+double StepWeights(const DenoiserSpec& spec) {
+  return static_cast<double>(spec.layers + 1) * spec.latent * spec.latent;
+}
+
+void CountWork(const BenchSampleOptions& options, BenchSampleResult& result) {
+  const DenoiserSpec& spec = options.denoiser->spec();
+  const auto steps = static_cast<double>(options.sampling.steps);
+  const double ends = 2.0 * spec.size() * spec.latent;  // W x_T and U phi
+  result.flop = 2.0 * options.batch * (steps * StepWeights(spec) + ends);
+  result.bytes =
+      sizeof(float) * options.threads * (steps * (StepWeights(spec) + spec.latent) + ends);
+}
+
+}  // namespace
+
+std::string BenchSampleResult::bound() const {
+  return flop / peak_flops > bytes / peak_bandwidth ? "flops" : "bandwidth";
+}
+
+double BenchSampleResult::share_of_peak() const {
+  return std::max(flop / peak_flops, bytes / peak_bandwidth) / median();
+}
+
+absl::StatusOr<BenchSampleResult> BenchSample(const BenchSampleOptions& options,
+                                              const std::function<void(size_t)>& on_run) {
+  DDPT_RETURN_IF_ERROR(Validate(options));
+  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(options.denoiser));
+  DDPT_ASSIGN_OR_RETURN(Runner runner, Runner::Create(options, engine));
+  BenchSampleResult result;
+  result.kernels = engine->kernels().name;
+  DDPT_RETURN_IF_ERROR(runner.Run());
+  for (size_t run = 0; run < options.runs; ++run) {
+    const auto begin = std::chrono::steady_clock::now();
+    DDPT_RETURN_IF_ERROR(runner.Run());
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    result.seconds.push_back(time.count());
+    on_run(run + 1);
+  }
+  std::sort(result.seconds.begin(), result.seconds.end());
+  result.prompts = runner.TakePrompts();
+  CountWork(options, result);
+  result.peak_flops = MeasureFlops(options.threads);
+  result.peak_bandwidth = MeasureReadBandwidth(
+      options.threads, static_cast<size_t>(sizeof(float) * StepWeights(options.denoiser->spec())));
+  return result;
+}
+
+absl::Status WriteSampleBenchmark(const std::string& path, const BenchSampleOptions& options,
+                                  const BenchSampleResult& result) {
+  const DenoiserSpec& spec = options.denoiser->spec();
+  const auto size = static_cast<size_t>(spec.size());
+  std::vector<float> noise(options.batch * size), prompts;
+  for (size_t i = 0; i < options.batch; ++i) {
+    FillNormal({.seed = options.seed, .sample = i, .stage = kInitialNoiseStage},
+               {noise.data() + i * size, size});
+    prompts.insert(prompts.end(), result.prompts[i].data.begin(), result.prompts[i].data.end());
+  }
+  const std::vector<int64_t> shape = {static_cast<int64_t>(options.batch), spec.context_length,
+                                      spec.width};
+  return WriteFileAtomic(
+      path, SerializeSafetensors({{"initial_noise", {.shape = shape, .data = noise}},
+                                  {"prompts", {.shape = shape, .data = prompts}}},
+                                 {{"sampler", std::string(Name(options.sampling.sampler))},
+                                  {"steps", absl::StrCat(options.sampling.steps)}}));
+}
+
+}  // namespace ddpt

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/retry.h"
+#include "ddpt/v1/code.pb.h"
+#include "ddpt/v1/model.pb.h"
+#include "ddpt/v1/prompt.pb.h"
+#include "ddpt/v1/task.pb.h"
+#include "ddpt/v1/training.pb.h"
+
+namespace ddpt {
+
+// A connection to one DDPT service (one or many replicas: calls go round robin over the addresses
+// that `target` resolves to). Every call blocks, has a deadline, and returns the server's error
+// with its code, message and details (FieldOf, RetryAfter, ErrorReason). UNAVAILABLE names the
+// target.
+//
+// Calls that change nothing, or may be made twice with the same effect, are made again after
+// UNAVAILABLE, within their deadline (retry.h). PromoteTask, RollbackTask, DeleteTask and
+// ImportTask never are. A stream is never begun again after its first message; WatchJob alone goes
+// on, from the event after the last one seen. Thread-safe.
+class Client {
+ public:
+  struct Options {
+    // host:port, or any name that gRPC resolves, e.g. dns:///ddpt-headless:50051.
+    std::string target = "127.0.0.1:50051";
+    // Of a call with all its attempts; of one attachment for WatchJob. Above 0.
+    std::chrono::milliseconds deadline{60'000};
+    RetryPolicy retry;
+    // TLS with the system's roots, or with those of the PEM file `tls_ca`, which implies `tls`.
+    bool tls = false;
+    std::string tls_ca;
+    // PEM files of the client's own certificate and key; both or neither; imply `tls`.
+    std::string tls_cert;
+    std::string tls_key;
+    // Sent as "authorization: Bearer <token>"; in the clear without TLS.
+    std::string token;
+    // Largest message accepted from the server.
+    int max_message_bytes = 256 << 20;
+  };
+
+  // Reads the certificate files; does not wait for a connection. INVALID_ARGUMENT names the option.
+  static absl::StatusOr<std::unique_ptr<Client>> Create(Options options);
+  ~Client();
+
+  // PromptService.
+  absl::StatusOr<v1::SampleResponse> Sample(const v1::SampleRequest& request);
+  absl::StatusOr<v1::SampleResponse> Replay(const v1::ReplayRequest& request);
+  absl::StatusOr<v1::DescribeResponse> Describe(const v1::DescribeRequest& request);
+
+  // TaskService.
+  absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& request);
+  absl::StatusOr<v1::TaskInfo> GetTask(const v1::GetTaskRequest& request);
+  // Sends the file at `path` in pieces, after its SHA-256. `header.sha256` may be empty.
+  absl::StatusOr<v1::TaskInfo> ImportTask(v1::ImportTaskRequest::Header header,
+                                          const std::string& path);
+  absl::StatusOr<v1::TaskInfo> PromoteTask(const v1::PromoteTaskRequest& request);
+  absl::StatusOr<v1::TaskInfo> RollbackTask(const v1::RollbackTaskRequest& request);
+  absl::StatusOr<v1::DeleteTaskResponse> DeleteTask(const v1::DeleteTaskRequest& request);
+
+  // CodeService. `on_message` is called on the calling thread for each message; by returning false
+  // it cancels the call, which then ends with CANCELLED.
+  absl::Status Generate(const v1::GenerateRequest& request,
+                        const std::function<bool(const v1::GenerateResponse&)>& on_message);
+  absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request);
+
+  // ModelService.
+  absl::StatusOr<v1::ModelInfo> GetModel();
+  absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request);
+  absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request);
+
+  // TrainingService.
+  absl::StatusOr<v1::TrainingJob> Train(const v1::TrainRequest& request);
+  absl::StatusOr<v1::Dataset> UploadDataset(const v1::DataChunk::Header& header,
+                                            const std::string& path);
+  absl::StatusOr<v1::TrainingJob> GetJob(const v1::GetJobRequest& request);
+  absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request);
+  absl::StatusOr<v1::TrainingJob> CancelJob(const v1::CancelJobRequest& request);
+  // Calls `on_event` for each event after `request.after_event`, in order, none twice, until the
+  // job ends (OK) or `on_event` returns false (CANCELLED). Attaches again when the stream breaks (a
+  // restart of the server) or is quiet for `deadline`; gives up when the server could not be
+  // reached for that long.
+  absl::Status WatchJob(v1::WatchJobRequest request,
+                        const std::function<bool(const v1::JobEvent&)>& on_event);
+
+ private:
+  struct Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ddpt

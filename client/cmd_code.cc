@@ -1,0 +1,168 @@
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_format.h"
+#include "client/commands.h"
+#include "client/flags.h"
+#include "client/output.h"
+#include "client/session.h"
+#include "core/base/status.h"
+#include "ddpt/v1/code.pb.h"
+
+namespace ddpt {
+namespace {
+
+struct TextFlags {
+  std::string text;
+  std::string file;
+};
+
+struct GenerateFlags {
+  v1::GenerateRequest request;
+  TextFlags instruction;
+  PromptFlags prompt;
+};
+
+struct ScoreFlags {
+  v1::ScoreRequest request;
+  TextFlags instruction;
+  TextFlags code;
+  PromptFlags prompt;
+};
+
+// The first message of all, and each choice with its pieces put together.
+struct Answer {
+  v1::GenerateResponse first;
+  std::map<uint32_t, v1::GenerateResponse> choices;
+};
+
+void Collect(const v1::GenerateResponse& message, Answer& answer) {
+  if (answer.choices.empty()) answer.first = message;
+  v1::GenerateResponse& choice = answer.choices[message.choice_index()];
+  const std::string text = choice.text() + message.text();
+  choice.MergeFrom(message);
+  choice.set_text(text);
+  choice.clear_receipt();
+  choice.clear_prompt_id();
+}
+
+nlohmann::ordered_json AnswerJson(const Answer& answer) {
+  nlohmann::ordered_json choices = nlohmann::ordered_json::array();
+  for (const auto& [index, choice] : answer.choices) choices.push_back(ToJson(choice));
+  for (auto& choice : choices) choice.erase("prompt_id");
+  nlohmann::ordered_json json = {{"choices", choices}, {"prompt_id", answer.first.prompt_id()}};
+  if (answer.first.has_receipt()) json["receipt"] = ToJson(answer.first.receipt());
+  return json;
+}
+
+absl::Status Generate(GenerateFlags& flags, Session& session) {
+  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_instruction(),
+                        TextOrFile(flags.instruction.text, flags.instruction.file));
+  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
+  DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
+  Answer answer;
+  const bool live = !session.json && flags.request.decoding().n() <= 1;
+  DDPT_RETURN_IF_ERROR(client->Generate(flags.request, [&](const v1::GenerateResponse& message) {
+    Collect(message, answer);
+    if (live) session.out << message.text() << std::flush;
+    return true;
+  }));
+  if (session.json) {
+    PrintJson(session, AnswerJson(answer));
+  } else if (live) {
+    session.out << "\n";
+  } else {
+    for (const auto& [index, choice] : answer.choices) {
+      session.out << "# choice " << index << "\n" << choice.text() << "\n";
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Score(ScoreFlags& flags, Session& session) {
+  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_instruction(),
+                        TextOrFile(flags.instruction.text, flags.instruction.file));
+  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_code(),
+                        TextOrFile(flags.code.text, flags.code.file));
+  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
+  DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
+  DDPT_ASSIGN_OR_RETURN(const v1::ScoreResponse response, client->Score(flags.request));
+  if (session.json) {
+    PrintJson(session, ToJson(response));
+  } else {
+    session.out << absl::StrFormat("%.6f nats a token over %d tokens\n", response.nll(),
+                                   response.token_logprobs_size());
+  }
+  return absl::OkStatus();
+}
+
+template <typename Request>
+void AddInstruction(CLI::App& command, TextFlags& text, Request& request) {
+  auto* words = command.add_option("INSTRUCTION", text.text, "What the code is to do");
+  auto* file = command.add_option("--instruction-file", text.file, "Read it from a file; -: stdin");
+  words->excludes(file);
+  AddEnumFlag(
+      command, "--decoder-prefix", *v1::DecoderPrefix_descriptor(), "DECODER_PREFIX_",
+      [&](int value) { request.set_decoder_prefix(static_cast<v1::DecoderPrefix>(value)); },
+      "What precedes the answer in the decoder; default: the model's habit");
+}
+
+void AddDecodingFlags(CLI::App& command, v1::DecodingOptions& decoding) {
+  const auto number = [&](const char* flag, void (v1::DecodingOptions::*set)(uint32_t),
+                          const char* help) {
+    command.add_option_function<uint32_t>(
+        flag, [&decoding, set](uint32_t value) { (decoding.*set)(value); }, help);
+  };
+  const auto real = [&](const char* flag, void (v1::DecodingOptions::*set)(double),
+                        const char* help) {
+    command.add_option_function<double>(
+        flag, [&decoding, set](double value) { (decoding.*set)(value); }, help);
+  };
+  number("--max-new-tokens", &v1::DecodingOptions::set_max_new_tokens, "Default 256");
+  real("--temperature", &v1::DecodingOptions::set_temperature, "0 (default): greedy");
+  real("--top-p", &v1::DecodingOptions::set_top_p, "Nucleus mass; default 1");
+  number("--top-k", &v1::DecodingOptions::set_top_k, "0 (default): all tokens");
+  number("--beams", &v1::DecodingOptions::set_num_beams, "Beams; default 1");
+  real("--length-penalty", &v1::DecodingOptions::set_length_penalty, "Of beam search; default 1");
+  real("--repetition-penalty", &v1::DecodingOptions::set_repetition_penalty, "Default 1");
+  number("--choices", &v1::DecodingOptions::set_n, "Independent answers; default 1");
+  command.add_option_function<uint64_t>(
+      "--decoding-seed", [&](uint64_t value) { decoding.set_seed(value); },
+      "Of drawn tokens; default: drawn by the server");
+  command.add_option_function<std::vector<std::string>>(
+      "--stop",
+      [&](const std::vector<std::string>& stops) {
+        decoding.mutable_stop()->Assign(stops.begin(), stops.end());
+      },
+      "Ends the answer before this text; may be given again");
+  command.add_flag_callback(
+      "--logprobs", [&] { decoding.set_logprobs(true); }, "With --json: of each token");
+}
+
+}  // namespace
+
+void AddCodeCommands(CLI::App& app, Session& session) {
+  CLI::App* generate = app.add_subcommand("generate", "Code for an instruction, as it comes");
+  auto wanted = std::make_shared<GenerateFlags>();
+  AddInstruction(*generate, wanted->instruction, wanted->request);
+  wanted->prompt.Add(*generate);
+  AddDecodingFlags(*generate, *wanted->request.mutable_decoding());
+  AddSamplingFlags(*generate, *wanted->request.mutable_sampling());
+  generate->callback([wanted, &session] { session.status = Generate(*wanted, session); });
+
+  CLI::App* score = app.add_subcommand("score", "Log-probability of given code");
+  auto scored = std::make_shared<ScoreFlags>();
+  AddInstruction(*score, scored->instruction, scored->request);
+  auto* code = score->add_option("--code", scored->code.text, "The code");
+  code->excludes(
+      score->add_option("--code-file", scored->code.file, "Read it from a file; -: stdin"));
+  scored->prompt.Add(*score);
+  AddSamplingFlags(*score, *scored->request.mutable_sampling());
+  score->callback([scored, &session] { session.status = Score(*scored, session); });
+}
+
+}  // namespace ddpt

@@ -1,0 +1,27 @@
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace ddpt {
+
+struct Session;
+
+// Each adds commands of one group to `app`. When parsing has chosen a command it runs and leaves
+// its result in `session.status`. Both arguments must outlive the parsing.
+
+// sample
+void AddSampleCommand(CLI::App& app, Session& session);
+// tasks list | get | import | promote | rollback | delete | random
+void AddTaskCommands(CLI::App& app, Session& session);
+// generate, score
+void AddCodeCommands(CLI::App& app, Session& session);
+// describe, model, tokenize, detokenize
+void AddModelCommands(CLI::App& app, Session& session);
+// train, jobs list | get | watch | cancel
+void AddJobCommands(CLI::App& app, Session& session);
+// bench sample | serve
+void AddBenchCommands(CLI::App& app, Session& session);
+
+}  // namespace ddpt

@@ -1,0 +1,98 @@
+#include "client/flags.h"
+
+#include <google/protobuf/descriptor.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <iostream>
+#include <iterator>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "client/output.h"
+#include "client/prompt_file.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+
+namespace ddpt {
+
+constexpr uint64_t kMaxTextBytes = 4 << 20;
+
+CLI::Option* AddEnumFlag(CLI::App& command, const std::string& flag,
+                         const google::protobuf::EnumDescriptor& type, const std::string& prefix,
+                         std::function<void(int)> set, const std::string& help) {
+  std::vector<std::string> words;
+  for (int i = 1; i < type.value_count(); ++i) {
+    words.push_back(EnumWord(type, type.value(i)->number(), prefix));
+  }
+  const auto parse = [&type, prefix, set = std::move(set)](const std::string& word) {
+    const std::string name = absl::StrReplaceAll(absl::AsciiStrToUpper(word), {{"-", "_"}});
+    set(type.FindValueByName(prefix + name)->number());
+  };
+  return command.add_option_function<std::string>(flag, parse, help)
+      ->transform(CLI::IsMember(words, CLI::ignore_case, [](std::string word) {
+        return absl::StrReplaceAll(word, {{"-", "_"}});
+      }));
+}
+
+void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling) {
+  AddEnumFlag(
+      command, "--sampler", *v1::Sampler_descriptor(), "SAMPLER_",
+      [&](int value) { sampling.set_sampler(static_cast<v1::Sampler>(value)); },
+      "Default: ddim, or residual for a denoiser of that reading");
+  command.add_option_function<uint32_t>(
+      "--steps", [&](uint32_t value) { sampling.set_steps(value); }, "Reverse steps; default 2000");
+  command.add_option_function<double>(
+      "--eta", [&](double value) { sampling.set_eta(value); },
+      "Stochasticity of ddim, 0 to 1; default 0");
+  command.add_option_function<uint64_t>(
+      "--seed", [&](uint64_t value) { sampling.set_seed(value); }, "Default: drawn by the server");
+  command.add_option_function<double>(
+      "--guidance", [&](double value) { sampling.set_guidance_scale(value); },
+      "Classifier-free guidance weight, 0 to 20; default 1");
+  command.add_option_function<uint32_t>(
+      "--best-of", [&](uint32_t value) { sampling.set_best_of(value); },
+      "Candidates per prompt; the best on the task's validation set is kept; default 1");
+  command.add_flag_callback(
+      "--full-space-noise", [&] { sampling.set_full_space_noise(true); },
+      "Draw step noise in the full space, by the reference loop");
+}
+
+void PromptFlags::Add(CLI::App& command) {
+  CLI::App* group = command.add_option_group("Prompt", "none: the instruction alone");
+  group->require_option(0, 1);
+  group->add_option_function<std::string>(
+      "--task", [this](const std::string& value) { source_.set_task(value); },
+      "The server samples a prompt of this task");
+  group->add_option_function<std::string>(
+      "--prompt-id", [this](const std::string& value) { source_.set_prompt_id(value); },
+      "A prompt that was sampled before");
+  group->add_option_function<std::string>(
+      "--prompt-text", [this](const std::string& value) { source_.set_text(value); },
+      "A manual prompt in words");
+  group->add_option("--prompt-file", file_, "A file that `ddpt sample --out` wrote");
+  command.add_option("--prompt-index", index_, "Which prompt of that file; default 0");
+  command.add_flag_callback(
+      "--manual-in-decoder", [this] { source_.set_manual_in_decoder(true); },
+      "Puts the manual prompt before the instruction in the decoder too");
+}
+
+absl::StatusOr<v1::PromptSource> PromptFlags::Resolve() const {
+  v1::PromptSource source = source_;
+  if (!file_.empty()) {
+    DDPT_ASSIGN_OR_RETURN(*source.mutable_embedding(), ReadPrompt(file_, index_));
+  }
+  return source;
+}
+
+absl::StatusOr<std::string> TextOrFile(const std::string& text, const std::string& path) {
+  if (path.empty()) return text;
+  if (path != "-") return ReadFile(path, kMaxTextBytes);
+  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+}
+
+}  // namespace ddpt

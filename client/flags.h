@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "ddpt/v1/prompt.pb.h"
+#include "ddpt/v1/tensor.pb.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace google::protobuf {
+class EnumDescriptor;
+}
+
+namespace ddpt {
+
+// Flags that several commands share. They write into messages, which must outlive the parsing.
+
+// `flag` WORD, where WORD is an enumerator's name without `prefix`, in any case, with - or _
+// between its parts: `--sampler ddim` for SAMPLER_DDIM. The unspecified one cannot be named.
+CLI::Option* AddEnumFlag(CLI::App& command, const std::string& flag,
+                         const google::protobuf::EnumDescriptor& type, const std::string& prefix,
+                         std::function<void(int)> set, const std::string& help);
+
+// --sampler --steps --eta --seed --guidance --best-of --full-space-noise
+void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling);
+
+// The prompt that a command works under: at most one of --task, --prompt-id, --prompt-text and
+// --prompt-file (with --prompt-index).
+class PromptFlags {
+ public:
+  void Add(CLI::App& command);
+  // After parsing. Reads the file, if that is what was named.
+  absl::StatusOr<v1::PromptSource> Resolve() const;
+
+ private:
+  v1::PromptSource source_;
+  std::string file_;
+  uint64_t index_ = 0;
+};
+
+// The text after reading the file at `path` (standard input for "-"), or `text` where `path` is "".
+absl::StatusOr<std::string> TextOrFile(const std::string& text, const std::string& path);
+
+}  // namespace ddpt

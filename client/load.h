@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/client.h"
+
+namespace ddpt {
+
+// Load on a server: clients that each send a Sample request, wait for the answer, check it and send
+// the next.
+struct LoadOptions {
+  Client::Options connection;  // `retry` is not used: every request is made once
+  v1::SampleRequest request;   // sampling.seed is set anew for each request
+  size_t clients = 64;
+  std::chrono::milliseconds duration{60'000};
+  // Requests use the seeds 0..seeds-1 in turn; answers of one seed must be equal byte for byte.
+  uint64_t seeds = 16;
+  // HOST:PORT of the server's metrics, whose counts are compared with the clients'; "": not.
+  std::string metrics;
+};
+
+struct LoadResult {
+  uint64_t ok = 0;
+  std::map<std::string, uint64_t> errors;  // by name of the status code
+  uint64_t mismatches = 0;                 // answers that differ from an earlier one of their seed
+  std::vector<double> latencies;           // seconds, of the successful requests, ascending
+  double seconds = 0;                      // from the first request to the last answer
+  // What the server says it answered in that time: successes and the rest. -1: not asked.
+  int64_t server_ok = -1;
+  int64_t server_errors = -1;
+
+  uint64_t failed() const;
+  // Whether the server's counts equal the clients'; true where it was not asked. Errors that never
+  // reached a server (UNAVAILABLE) or that the client saw first (DEADLINE_EXCEEDED) are not
+  // compared.
+  bool counts_agree() const;
+  // The latency that `share` (0..1) of the successful requests did not exceed; 0 without any.
+  double Percentile(double share) const;
+};
+
+// Blocks for `duration` and the requests then in flight. An error means that there was no load: the
+// first one of a server that could not be reached or asked for its metrics.
+absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options);
+
+// The sum of the samples of `family` in Prometheus text whose labels include all of `labels`
+// (written like `grpc_code="OK"`). 0 without any.
+double SumOfSamples(const std::string& text, const std::string& family,
+                    const std::vector<std::string>& labels);
+
+}  // namespace ddpt

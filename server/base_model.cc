@@ -1,0 +1,112 @@
+#include "server/base_model.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/digest.h"
+#include "core/base/status.h"
+#include "core/model/load.h"
+#include "core/tuning/prepared_examples.h"
+
+namespace ddpt {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kEmbeddedName[] = "codet5p-tiny";
+constexpr size_t kDigestBytes = 16;
+
+// Installed beside the program, or in the source tree of a program in build/NAME/bin.
+constexpr const char* kEmbeddedPlaces[] = {"../share/ddpt/models", "models",
+                                           "../../../deploy/models"};
+
+std::string DigestOf(const std::vector<uint32_t>& ids) {
+  Sha256 digest;
+  for (const uint32_t id : ids) {
+    const char bytes[] = {static_cast<char>(id), static_cast<char>(id >> 8),
+                          static_cast<char>(id >> 16), static_cast<char>(id >> 24)};
+    digest.Update({bytes, sizeof(bytes)});
+  }
+  return digest.Finish().substr(0, kDigestBytes);
+}
+
+absl::StatusOr<Condition> Encode(const BaseModel& base, const std::vector<uint32_t>& ids) {
+  const at::Tensor pooled =
+      PooledInstruction(*base.model, ids).to(at::kCPU, at::kFloat).contiguous();
+  const float* values = pooled.data_ptr<float>();
+  return Condition{{values, values + pooled.numel()}, DigestOf(ids)};
+}
+
+}  // namespace
+
+std::string ModelDirectory(const Config& config) {
+  if (config.model == "none") return "";
+  if (!config.model.empty()) return config.model;
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (const char* place : kEmbeddedPlaces) {
+    const fs::path directory = (program / place / kEmbeddedName).lexically_normal();
+    if (fs::exists(directory / "config.json", error)) return directory.string();
+  }
+  return "";
+}
+
+absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(const std::string& directory,
+                                                               const Config& config) {
+  LoadOptions options;
+  options.dtype = config.dtype == "bfloat16" ? DataType::kBFloat16 : DataType::kFloat32;
+  options.device = config.device == "auto" ? "cpu" : config.device;
+  auto base = std::make_shared<BaseModel>();
+  base->directory = directory;
+  base->name = fs::path(directory).lexically_normal().filename().string();
+  DDPT_ASSIGN_OR_RETURN(base->model, LoadLanguageModel(directory, options));
+  const bool from_2b_up = base->model->geometry().instruction_in_decoder;
+  DDPT_ASSIGN_OR_RETURN(base->tokenizer,
+                        Tokenizer::Load(directory, {.spaces_as_tabs = from_2b_up}));
+  return base;
+}
+
+absl::StatusOr<std::vector<uint32_t>> InstructionIds(const BaseModel& base,
+                                                     const Instruction& instruction) {
+  const ModelGeometry& geometry = base.model->geometry();
+  if (instruction.empty()) {
+    return FieldError(instruction.has_ids ? "instruction_ids" : "instruction", "is empty");
+  }
+  std::vector<uint32_t> ids = instruction.ids;
+  if (!instruction.has_ids) {
+    DDPT_ASSIGN_OR_RETURN(ids, base.tokenizer->Encode(instruction.text, {.field = "instruction"}));
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < geometry.vocabulary_size) continue;
+    return FieldError("instruction_ids",
+                      absl::StrCat("id ", ids[i], " at ", i, " is outside the vocabulary of ",
+                                   geometry.vocabulary_size));
+  }
+  if (ids.size() <= static_cast<size_t>(geometry.max_positions)) return ids;
+  return FieldError(
+      instruction.has_ids ? "instruction_ids" : "instruction",
+      absl::StrCat(ids.size(), " tokens are above the model's limit of ", geometry.max_positions));
+}
+
+ConditionEncoder MakeConditionEncoder(std::shared_ptr<const BaseModel> base, StreamPool& pool) {
+  return [base = std::move(base), &pool](Instruction instruction, StopToken stop,
+                                         std::function<void(absl::StatusOr<Condition>)> done) {
+    auto ids = InstructionIds(*base, instruction);
+    if (!ids.ok()) return done(ids.status());
+    const absl::Status status = pool.Submit({.key = "condition",
+                                             .stop = std::move(stop),
+                                             .run =
+                                                 [base, ids = *std::move(ids), done](Stream&) {
+                                                   done(Encode(*base, ids));
+                                                   return Progress::kDone;
+                                                 },
+                                             .on_error = done});
+    if (!status.ok()) done(status);
+  };
+}
+
+}  // namespace ddpt

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/model/language_model.h"
+#include "core/runtime/stream_pool.h"
+#include "core/text/tokenizer.h"
+#include "server/condition.h"
+#include "server/config.h"
+
+namespace ddpt {
+
+// The frozen model that the server works with, and its tokenizer. Immutable, thread-safe.
+struct BaseModel {
+  std::string name;  // its directory's
+  std::string directory;
+  std::shared_ptr<const LanguageModel> model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+};
+
+// The directory that the settings mean: `--model`, or the embedded model's where it is installed
+// with the program or stands in its source tree; "" where there is none or "none" is asked for.
+std::string ModelDirectory(const Config& config);
+
+// Loads a Hugging Face directory. Blocks until every weight is read. Errors name the file.
+absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(const std::string& directory,
+                                                               const Config& config);
+
+// The token ids of an instruction; FieldError for one that is empty, too long or not of this
+// vocabulary.
+absl::StatusOr<std::vector<uint32_t>> InstructionIds(const BaseModel& base,
+                                                     const Instruction& instruction);
+
+// Mean-pooled encoder states of the instruction, computed on `pool`. Both must outlive it.
+ConditionEncoder MakeConditionEncoder(std::shared_ptr<const BaseModel> base, StreamPool& pool);
+
+}  // namespace ddpt

@@ -1,0 +1,235 @@
+#include "server/call.h"
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "server/status.h"
+
+namespace ddpt {
+namespace {
+
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+
+// A caller whose deadline passes cancels too, and its clock started earlier than ours.
+constexpr std::chrono::milliseconds kDeadlineSlack{20};
+constexpr size_t kRequestIdLimit = 64;
+
+TimePoint MonotonicDeadline(const grpc::CallbackServerContext& context, TimePoint now) {
+  const auto deadline = context.deadline();
+  if (deadline == system_clock::time_point::max()) return TimePoint::max();
+  const auto left = deadline - system_clock::now();
+  if (left > std::chrono::hours(24 * 365)) return TimePoint::max();
+  return now + std::chrono::duration_cast<steady_clock::duration>(left);
+}
+
+std::string Metadata(const grpc::CallbackServerContext& context, const char* key) {
+  const auto found = context.client_metadata().find(key);
+  if (found == context.client_metadata().end()) return "";
+  return std::string(found->second.data(), found->second.size());
+}
+
+std::string RequestId(const grpc::CallbackServerContext& context) {
+  const std::string given = Metadata(context, "x-request-id");
+  if (!given.empty() && given.size() <= kRequestIdLimit) return given;
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  return absl::StrCat(absl::Hex(random(), absl::kZeroPad16));
+}
+
+double Milliseconds(nanoseconds duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+}  // namespace
+
+Calls::Calls(Options options, Metrics& metrics, const Log& log, StreamPool& control)
+    : options_(std::move(options)),
+      metrics_(metrics),
+      log_(log),
+      control_(control),
+      sample_({.name = "sampling requests",
+               .limit = options_.sample_limit,
+               .limit_per_key = options_.sample_limit_per_task}),
+      generate_({.name = "generating requests",
+                 .limit = options_.generate_limit,
+                 .limit_per_key = options_.generate_limit}),
+      control_door_({.name = "requests",
+                     .limit = options_.control_limit,
+                     .limit_per_key = options_.control_limit}) {}
+
+void Calls::Close() {
+  std::lock_guard lock(mutex_);
+  closed_ = true;
+}
+
+bool Calls::WaitIdle(TimePoint deadline) const {
+  std::unique_lock lock(mutex_);
+  return idle_.wait_until(lock, deadline, [this] { return admitted_ == 0; });
+}
+
+void Calls::StopAll() {
+  stopped_ = true;
+  std::lock_guard lock(mutex_);
+  for (Call* call : live_) call->source_.Cancel();
+}
+
+Call::Call(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context)
+    : calls_(calls),
+      method_(method),
+      context_(context),
+      arrived_(steady_clock::now()),
+      source_(MonotonicDeadline(context, arrived_)),
+      token_(source_.token()),
+      request_id_(RequestId(context)) {
+  method_.started->Increment();
+  std::lock_guard lock(calls_.mutex_);
+  calls_.live_.insert(this);
+  if (calls_.stopped_) source_.Cancel();
+}
+
+Call::~Call() {
+  std::lock_guard lock(calls_.mutex_);
+  calls_.live_.erase(this);
+  if (entered_ && --calls_.admitted_ == 0) calls_.idle_.notify_all();
+}
+
+absl::Status Call::Begin(std::string task) {
+  task_ = std::move(task);
+  context_.AddInitialMetadata("x-request-id", request_id_);
+  DDPT_RETURN_IF_ERROR(CheckToken());
+  const absl::Status status = token_.status();
+  return status.ok() ? status : WithReason(status, kReasonExpired);
+}
+
+absl::Status Call::CheckToken() const {
+  if (calls_.options_.token.empty()) return absl::OkStatus();
+  const std::string expected = "Bearer " + calls_.options_.token;
+  const std::string given = Metadata(context_, "authorization");
+  if (given.size() == expected.size() &&
+      CRYPTO_memcmp(given.data(), expected.data(), given.size()) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::UnauthenticatedError(given.empty()
+                                        ? "this server asks for \"authorization: Bearer TOKEN\""
+                                        : "the token is not this server's");
+}
+
+absl::Status Call::Enter() {
+  std::lock_guard lock(calls_.mutex_);
+  if (calls_.closed_) {
+    return WithReason(absl::UnavailableError("draining: the server is about to stop"),
+                      kReasonDraining);
+  }
+  entered_ = true;
+  ++calls_.admitted_;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Admission::Ticket> Call::Admit(Calls::Door door) {
+  DDPT_RETURN_IF_ERROR(Enter());
+  Admission& admission = door == Calls::Door::kSample     ? calls_.sample_
+                         : door == Calls::Door::kGenerate ? calls_.generate_
+                                                          : calls_.control_door_;
+  absl::StatusOr<Admission::Ticket> ticket = admission.Admit(task_);
+  if (!ticket.ok()) return WithReason(ticket.status(), kReasonQueueFull);
+  admitted_ = true;
+  method_.waiting->Increment();
+  return ticket;
+}
+
+void Call::Started() {
+  int64_t unset = -1;
+  const nanoseconds waited = age();
+  if (!started_ns_.compare_exchange_strong(unset, waited.count())) return;
+  method_.waiting->Decrement();
+  method_.running->Increment();
+  if (method_.queue_seconds != nullptr) {
+    method_.queue_seconds->Observe(std::chrono::duration<double>(waited).count());
+  }
+}
+
+void Call::Cancel() {
+  cancelled_ns_ = age().count();
+  source_.Cancel();
+}
+
+absl::Status Call::Resolve(absl::Status status) const {
+  if (!absl::IsCancelled(status)) return status;
+  if (calls_.stopped_) {
+    return WithReason(absl::UnavailableError("the server stopped before the request was done"),
+                      kReasonDraining);
+  }
+  const TimePoint now = steady_clock::now();
+  const bool expired =
+      token_.deadline() != TimePoint::max() && now + kDeadlineSlack >= token_.deadline();
+  return expired ? absl::DeadlineExceededError("the deadline passed") : status;
+}
+
+grpc::Status Call::End(absl::Status status) {
+  status = Resolve(std::move(status));
+  const nanoseconds duration = age();
+  if (admitted_) (started_ns_ >= 0 ? method_.running : method_.waiting)->Decrement();
+  if (absl::IsCancelled(status) && cancelled_ns_ >= 0) {
+    calls_.metrics_.CancelLatency(duration - nanoseconds(cancelled_ns_));
+  } else if (absl::IsDeadlineExceeded(status) && token_.deadline() != TimePoint::max()) {
+    calls_.metrics_.CancelLatency(
+        std::max<nanoseconds>(arrived_ + duration - token_.deadline(), nanoseconds(0)));
+  }
+  calls_.metrics_.Handled(method_, task_, status, duration);
+  LogEnd(status, duration);
+  if (absl::IsInternal(status) && calls_.options_.on_internal_error) {
+    calls_.options_.on_internal_error();
+  }
+  return ToGrpcStatus(status);
+}
+
+void Call::LogEnd(const absl::Status& status, nanoseconds duration) const {
+  nlohmann::json fields = {{"request_id", request_id_},
+                           {"method", method_.service + "/" + method_.name},
+                           {"code", absl::StatusCodeToString(status.code())},
+                           {"duration_ms", Milliseconds(duration)},
+                           {"peer", context_.peer()}};
+  if (!task_.empty()) fields["task"] = task_;
+  if (started_ns_ >= 0) fields["queue_ms"] = Milliseconds(nanoseconds(started_ns_));
+  if (!status.ok()) fields["message"] = std::string(status.message());
+  fields.update(fields_);
+  if (absl::IsInternal(status)) {
+    calls_.log_.Error("call", fields);
+  } else {
+    calls_.log_.Info("call", fields);
+  }
+}
+
+grpc::ServerUnaryReactor* UnaryCall::Run(const std::string& task,
+                                         const std::function<absl::Status(UnaryCall&)>& start) {
+  absl::Status status = call_.Begin(task);
+  if (status.ok()) status = start(*this);
+  if (!status.ok()) Finish(status);
+  return this;
+}
+
+grpc::ServerUnaryReactor* UnaryCall::RunBlocking(const std::string& task,
+                                                 std::function<absl::Status()> work) {
+  return Run(task, [work = std::move(work)](UnaryCall& call) -> absl::Status {
+    DDPT_ASSIGN_OR_RETURN(Admission::Ticket admitted, call->Admit(Calls::Door::kControl));
+    auto ticket = std::make_shared<Admission::Ticket>(std::move(admitted));
+    return call->calls().control().Submit(
+        {.key = "call",
+         .stop = call->stop(),
+         .run =
+             [&call, ticket, work](Stream&) {
+               ticket->Start();
+               call->Started();
+               call.Finish(work());
+               return Progress::kDone;
+             },
+         .on_error = [&call, ticket](const absl::Status& status) { call.Finish(status); }});
+  });
+}
+
+}  // namespace ddpt

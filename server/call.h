@@ -1,0 +1,156 @@
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <unordered_set>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/stop_token.h"
+#include "core/runtime/admission.h"
+#include "core/runtime/stream_pool.h"
+#include "nlohmann/json.hpp"
+#include "server/log.h"
+#include "server/metrics.h"
+
+namespace ddpt {
+
+class Call;
+
+// What all calls of a server share: the doors that bound how many are inside, the pool for short
+// blocking work (registry, files), metrics, the log, the token asked of callers. Thread-safe.
+class Calls {
+ public:
+  // Requests of one kind share a door.
+  enum class Door { kSample, kGenerate, kControl };
+
+  struct Options {
+    size_t sample_limit = 1024;
+    size_t sample_limit_per_task = 512;
+    size_t generate_limit = 256;
+    size_t control_limit = 256;
+    std::string token;  // asked of every caller as "authorization: Bearer <token>"; "": not asked
+    // Told of each INTERNAL error: a device may be lost. May be null.
+    std::function<void()> on_internal_error;
+  };
+
+  // The others must outlive the Calls, and the Calls all calls.
+  Calls(Options options, Metrics& metrics, const Log& log, StreamPool& control);
+
+  Metrics& metrics() { return metrics_; }
+  const Log& log() const { return log_; }
+  // Runs blocking work of a few milliseconds, never a model.
+  StreamPool& control() { return control_; }
+
+  // New calls are told UNAVAILABLE ("draining") from now on.
+  void Close();
+  // Blocks until all admitted calls have been answered (true) or `deadline` passes.
+  bool WaitIdle(TimePoint deadline) const;
+  // Stops every call; they end with UNAVAILABLE as soon as their work notices.
+  void StopAll();
+
+ private:
+  friend class Call;
+
+  const Options options_;
+  Metrics& metrics_;
+  const Log& log_;
+  StreamPool& control_;
+  Admission sample_;
+  Admission generate_;
+  Admission control_door_;
+  std::atomic<bool> stopped_{false};
+  mutable std::mutex mutex_;
+  mutable std::condition_variable idle_;
+  // Guarded by mutex_:
+  bool closed_ = false;
+  std::unordered_set<Call*> live_;
+  size_t admitted_ = 0;  // of these
+};
+
+// The bookkeeping of one call, whatever its kind: counts, times, stop token, log line. It lives in
+// the reactor of the call. Thread-safe as far as said; the rest is for one thread at a time.
+class Call {
+ public:
+  // Counts the start. `context` lives until the reactor's OnDone.
+  Call(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context);
+  ~Call();
+
+  Calls& calls() { return calls_; }
+  // Stops when the caller cancels, when the deadline passes and when the server stops.
+  const StopToken& stop() const { return token_; }
+  std::chrono::nanoseconds age() const { return std::chrono::steady_clock::now() - arrived_; }
+  // Fields for the log line, of the caller's choosing.
+  nlohmann::json& fields() { return fields_; }
+
+  // To be called first: UNAUTHENTICATED without the token, DEADLINE_EXCEEDED where the time is
+  // already over. `task` stands in metrics and log; may be "".
+  absl::Status Begin(std::string task);
+  // A place behind `door`, or RESOURCE_EXHAUSTED, or UNAVAILABLE. To be held until the call's work
+  // is over, also by work that outlives the call.
+  absl::StatusOr<Admission::Ticket> Admit(Calls::Door door);
+  // The work begins: waiting turns to running. Later calls change nothing. Thread-safe.
+  void Started();
+  // The caller has gone. Thread-safe.
+  void Cancel();
+  // Accounts for the end, once, and gives what the caller is told.
+  grpc::Status End(absl::Status status);
+
+ private:
+  friend class Calls;
+
+  absl::Status CheckToken() const;
+  absl::Status Enter();
+  absl::Status Resolve(absl::Status status) const;
+  void LogEnd(const absl::Status& status, std::chrono::nanoseconds duration) const;
+
+  Calls& calls_;
+  const Metrics::Method& method_;
+  grpc::CallbackServerContext& context_;
+  const TimePoint arrived_;
+  StopSource source_;
+  const StopToken token_;
+  std::string request_id_;
+  std::string task_;
+  nlohmann::json fields_ = nlohmann::json::object();
+  bool entered_ = false;                   // counted in calls_.admitted_
+  bool admitted_ = false;                  // has had a ticket
+  std::atomic<int64_t> started_ns_{-1};    // age at Started(); -1: not yet
+  std::atomic<int64_t> cancelled_ns_{-1};  // age at Cancel(); -1: not so
+};
+
+// A call with one request and one answer. Owns itself: made by a service's method, which returns it
+// to gRPC, and destroyed after Finish.
+class UnaryCall final : public grpc::ServerUnaryReactor {
+ public:
+  UnaryCall(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context)
+      : call_(calls, method, context) {}
+
+  Call& call() { return call_; }
+  Call* operator->() { return &call_; }
+
+  // Ends the call; the response must be complete. Exactly once, on any thread; the last use.
+  void Finish(const absl::Status& status) { ServerUnaryReactor::Finish(call_.End(status)); }
+
+  // The usual beginning: Begin(task), then `start`, which validates, admits and hands the work to
+  // someone who will call Finish. An error ends the call at once. Returns the reactor.
+  grpc::ServerUnaryReactor* Run(const std::string& task,
+                                const std::function<absl::Status(UnaryCall&)>& start);
+  // Run for short blocking work: `work` happens on the control pool and its result ends the call.
+  grpc::ServerUnaryReactor* RunBlocking(const std::string& task,
+                                        std::function<absl::Status()> work);
+
+  void OnCancel() override { call_.Cancel(); }
+  void OnDone() override { delete this; }
+
+ private:
+  Call call_;
+};
+
+}  // namespace ddpt

@@ -1,0 +1,339 @@
+#include "server/config.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <cstdlib>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+
+namespace ddpt {
+namespace {
+
+using Values = std::vector<std::string>;
+
+constexpr uint64_t kConfigFileLimit = 1 << 20;
+
+struct Setting {
+  std::string name;
+  std::string help;
+  std::function<absl::Status(Config&, const Values&)> set;
+  std::function<absl::Status(const Config&)> check;
+  bool list = false;
+};
+
+Setting Text(std::string name, std::string Config::*member, std::string help) {
+  return {name, std::move(help),
+          [member](Config& config, const Values& values) {
+            config.*member = values.back();
+            return absl::OkStatus();
+          },
+          [](const Config&) { return absl::OkStatus(); }};
+}
+
+Setting OneOf(std::string name, std::string Config::*member, Values allowed, std::string help) {
+  Setting setting = Text(name, member, absl::StrCat(help, ": ", absl::StrJoin(allowed, ", ")));
+  setting.check = [=](const Config& config) {
+    if (std::count(allowed.begin(), allowed.end(), config.*member) > 0) return absl::OkStatus();
+    return FieldError(
+        name, absl::StrCat("\"", config.*member, "\" is none of ", absl::StrJoin(allowed, ", ")));
+  };
+  return setting;
+}
+
+Setting Address(std::string name, std::string Config::*member, bool optional, std::string help) {
+  Setting setting = Text(name, member, std::move(help));
+  setting.check = [=](const Config& config) {
+    if (optional && (config.*member).empty()) return absl::OkStatus();
+    return SplitAddress(name, config.*member).status();
+  };
+  return setting;
+}
+
+Setting Number(std::string name, size_t Config::*member, size_t low, size_t high,
+               std::string help) {
+  const auto range = absl::StrCat(low, "..", high);
+  return {name, absl::StrCat(help, ", ", range),
+          [=](Config& config, const Values& values) {
+            if (absl::SimpleAtoi(values.back(), &(config.*member))) return absl::OkStatus();
+            return FieldError(
+                name, absl::StrCat("\"", values.back(), "\" is not a whole number in ", range));
+          },
+          [=](const Config& config) {
+            const size_t value = config.*member;
+            if (value >= low && value <= high) return absl::OkStatus();
+            return FieldError(name, absl::StrCat(value, " is outside ", range));
+          }};
+}
+
+Setting Duration(std::string name, std::chrono::milliseconds Config::*member, std::string help) {
+  return {name, absl::StrCat(help, ", e.g. 30s, 500ms, 2m; 0..24h"),
+          [=](Config& config, const Values& values) {
+            absl::Duration duration;
+            if (!absl::ParseDuration(values.back(), &duration)) {
+              return FieldError(name, absl::StrCat("\"", values.back(),
+                                                   "\" is not a duration such as 30s or 500ms"));
+            }
+            config.*member = absl::ToChronoMilliseconds(duration);
+            return absl::OkStatus();
+          },
+          [=](const Config& config) {
+            const auto value = config.*member;
+            if (value.count() >= 0 && value <= std::chrono::hours(24)) return absl::OkStatus();
+            return FieldError(name, absl::StrCat(value.count(), " ms is outside 0..24h"));
+          }};
+}
+
+absl::Status SetImports(Config& config, const Values& values) {
+  config.import_tasks.clear();
+  for (const std::string& value : values) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(value, absl::MaxSplits('=', 1));
+    if (parts.first.empty() || parts.second.empty()) {
+      return FieldError("import-task", absl::StrCat("\"", value, "\" is not NAME=FILE"));
+    }
+    config.import_tasks.push_back({parts.first, parts.second});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDevice(const Config& config) {
+  absl::string_view device = config.device;
+  int number = 0;
+  if (device == "auto" || device == "cpu" ||
+      (absl::ConsumePrefix(&device, "cuda:") && absl::SimpleAtoi(device, &number) && number >= 0)) {
+    return absl::OkStatus();
+  }
+  return FieldError("device", absl::StrCat("\"", config.device, "\" is none of auto, cpu, cuda:N"));
+}
+
+const std::vector<Setting>& Settings() {
+  static const auto& settings = *new std::vector<Setting>([] {
+    std::vector<Setting> all = {
+        Address("listen", &Config::listen, false, "Address of gRPC, HOST:PORT; port 0: any"),
+        Address("metrics-listen", &Config::metrics_listen, true,
+                "Address of /metrics, /healthz, /readyz; empty: none"),
+        Text("state", &Config::state, "Directory of the registry and the denoisers"),
+        Text("model", &Config::model,
+             "Hugging Face directory of the base model; none: prompts only; default: the embedded"),
+        Text("device", &Config::device, "auto, cpu or cuda:N"),
+        OneOf("dtype", &Config::dtype, {"auto", "float32", "bfloat16"}, "Of the base model"),
+        Number("threads", &Config::threads, 0, 256, "Workers that sample; 0: one a processor"),
+        Number("batch-capacity", &Config::batch_capacity, 1, 4096,
+               "Prompts of one task that are sampled together"),
+        Number("sample-limit", &Config::sample_limit, 1, 1'000'000,
+               "Sample and Replay requests inside at the same time"),
+        Number("sample-limit-per-task", &Config::sample_limit_per_task, 1, 1'000'000,
+               "Of these, with one task"),
+        Number("generate-limit", &Config::generate_limit, 1, 1'000'000,
+               "Generate and Score requests inside at the same time"),
+        Number("generate-batch", &Config::generate_batch, 1, 256,
+               "Requests that generate together"),
+        Number("control-limit", &Config::control_limit, 1, 1'000'000,
+               "Other requests inside at the same time"),
+        Number("max-count", &Config::max_count, 1, 1024, "Largest count of a Sample request"),
+        Number("max-message-bytes", &Config::max_message_bytes, size_t{64} << 10, size_t{1} << 30,
+               "Largest message in either direction"),
+        Number("engine-cache", &Config::engine_cache, 1, 4096, "Denoisers kept in memory"),
+        Duration("drain-timeout", &Config::drain_timeout,
+                 "Time for accepted requests to end after SIGTERM"),
+        Duration("max-connection-age", &Config::max_connection_age,
+                 "Age at which clients are asked to reconnect; 0: never"),
+        Text("tls-certificate", &Config::tls_certificate, "PEM file; with tls-key switches TLS on"),
+        Text("tls-key", &Config::tls_key, "PEM file"),
+        Text("tls-client-ca", &Config::tls_client_ca,
+             "PEM file; clients must show a certificate of this authority"),
+        Text("token-file", &Config::token_file, "File with the bearer token asked of clients"),
+        OneOf("log-level", &Config::log_level, {"trace", "debug", "info", "warn", "error", "off"},
+              "Least severe lines that are written"),
+        {"import-task", "NAME=FILE: a denoiser file to import at start; repeatable", SetImports,
+         [](const Config&) { return absl::OkStatus(); }, /*list=*/true},
+    };
+    for (Setting& setting : all) {
+      if (setting.name == "device") setting.check = CheckDevice;
+    }
+    return all;
+  }());
+  return settings;
+}
+
+// The values given by one source, by setting.
+using Layer = std::map<std::string, Values>;
+
+std::string VariableName(std::string_view setting) {
+  return absl::StrCat("DDPT_",
+                      absl::AsciiStrToUpper(absl::StrReplaceAll(
+                          absl::string_view(setting.data(), setting.size()), {{"-", "_"}})));
+}
+
+Layer FromEnvironment(const Environment& environment) {
+  Layer layer;
+  for (const Setting& setting : Settings()) {
+    const auto value = environment(VariableName(setting.name));
+    if (!value) continue;
+    layer[setting.name] =
+        setting.list ? Values(absl::StrSplit(*value, ',', absl::SkipEmpty())) : Values{*value};
+  }
+  return layer;
+}
+
+std::string Unquoted(absl::string_view text) {
+  text = absl::StripAsciiWhitespace(text);
+  const bool quoted = text.size() >= 2 && text.front() == '"' && text.back() == '"';
+  return std::string(quoted ? text.substr(1, text.size() - 2) : text);
+}
+
+Values FileValues(absl::string_view text, bool list) {
+  text = absl::StripAsciiWhitespace(text);
+  if (!list || !absl::ConsumePrefix(&text, "[") || !absl::ConsumeSuffix(&text, "]")) {
+    return {Unquoted(text)};
+  }
+  Values values;
+  for (const absl::string_view item : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    values.push_back(Unquoted(item));
+  }
+  return values;
+}
+
+absl::StatusOr<Layer> FromFile(const std::string& path) {
+  DDPT_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kConfigFileLimit));
+  Layer layer;
+  int number = 0;
+  for (const absl::string_view raw : absl::StrSplit(text, '\n')) {
+    ++number;
+    const absl::string_view line = absl::StripAsciiWhitespace(raw);
+    if (line.empty() || line.front() == '#') continue;
+    const auto where = absl::StrCat(path, " line ", number, ": ");
+    const size_t equals = line.find('=');
+    if (equals == line.npos) {
+      return absl::InvalidArgumentError(absl::StrCat(where, "\"", line, "\" is not name = value"));
+    }
+    const std::string key(absl::StripAsciiWhitespace(line.substr(0, equals)));
+    const auto setting = std::find_if(Settings().begin(), Settings().end(),
+                                      [&](const Setting& known) { return known.name == key; });
+    if (setting == Settings().end()) {
+      return absl::InvalidArgumentError(absl::StrCat(where, "unknown setting \"", key, "\""));
+    }
+    if (!layer.emplace(key, FileValues(line.substr(equals + 1), setting->list)).second) {
+      return absl::InvalidArgumentError(absl::StrCat(where, "\"", key, "\" is given twice"));
+    }
+  }
+  return layer;
+}
+
+absl::Status Apply(const Layer& layer, std::string_view source, Config& config) {
+  for (const Setting& setting : Settings()) {
+    const auto given = layer.find(setting.name);
+    if (given == layer.end()) continue;
+    Config with = config;
+    absl::Status status = setting.set(with, given->second);
+    if (status.ok()) status = setting.check(with);
+    DDPT_RETURN_IF_ERROR(Annotate(status, source));
+    config = std::move(with);
+  }
+  return absl::OkStatus();
+}
+
+struct Flags {
+  Layer settings;
+  std::string config;
+  bool check = false;
+  std::optional<std::string> text;
+};
+
+absl::StatusOr<Flags> ParseFlags(std::vector<std::string> arguments) {
+  CLI::App app("Serves soft prompts drawn by diffusion, and code under them.", "ddpt-server");
+  Flags flags;
+  Layer given;
+  app.set_version_flag("--version", DDPT_VERSION);
+  app.add_option("--config", flags.config, "Configuration file: lines name = value");
+  app.add_flag("--check", flags.check, "Validates the settings and exits");
+  for (const Setting& setting : Settings()) {
+    CLI::Option* option =
+        app.add_option("--" + setting.name, given[setting.name],
+                       absl::StrCat(setting.help, " [", VariableName(setting.name), "]"));
+    option->expected(1)->multi_option_policy(setting.list ? CLI::MultiOptionPolicy::TakeAll
+                                                          : CLI::MultiOptionPolicy::TakeLast);
+  }
+  std::reverse(arguments.begin(), arguments.end());
+  try {
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    flags.text = app.help();
+  } catch (const CLI::CallForVersion&) {
+    flags.text = absl::StrCat("ddpt-server ", DDPT_VERSION, "\n");
+  } catch (const CLI::ParseError& error) {
+    return absl::InvalidArgumentError(absl::StrCat("command line: ", error.what()));
+  }
+  for (auto& [name, values] : given) {
+    if (app.count("--" + name) > 0) flags.settings[name] = std::move(values);
+  }
+  return flags;
+}
+
+}  // namespace
+
+Environment ProcessEnvironment() {
+  return [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return value;
+  };
+}
+
+absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments,
+                                             const Environment& environment) {
+  DDPT_ASSIGN_OR_RETURN(Flags flags, ParseFlags(arguments));
+  CommandLine line;
+  line.check = flags.check;
+  line.text = std::move(flags.text);
+  if (line.text) return line;
+  if (flags.config.empty()) flags.config = environment("DDPT_CONFIG").value_or("");
+  if (!flags.config.empty()) {
+    DDPT_ASSIGN_OR_RETURN(const Layer file, FromFile(flags.config));
+    DDPT_RETURN_IF_ERROR(Apply(file, flags.config, line.config));
+  }
+  DDPT_RETURN_IF_ERROR(Apply(FromEnvironment(environment), "environment", line.config));
+  DDPT_RETURN_IF_ERROR(Apply(flags.settings, "command line", line.config));
+  DDPT_RETURN_IF_ERROR(ValidateConfig(line.config));
+  return line;
+}
+
+absl::Status ValidateConfig(const Config& config) {
+  for (const Setting& setting : Settings()) DDPT_RETURN_IF_ERROR(setting.check(config));
+  if (config.state.empty()) return FieldError("state", "\"\" names no directory");
+  if (config.tls_certificate.empty() != config.tls_key.empty()) {
+    return FieldError(config.tls_key.empty() ? "tls-key" : "tls-certificate",
+                      "tls-certificate and tls-key come together");
+  }
+  if (!config.tls_client_ca.empty() && config.tls_key.empty()) {
+    return FieldError("tls-client-ca", "needs tls-certificate and tls-key");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::pair<std::string, uint16_t>> SplitAddress(std::string_view setting,
+                                                              std::string_view address) {
+  const size_t colon = address.rfind(':');
+  uint32_t port = 0;
+  if (colon == 0 || colon == address.npos || colon + 1 == address.size() ||
+      !absl::SimpleAtoi(absl::string_view(address.data() + colon + 1, address.size() - colon - 1),
+                        &port) ||
+      port > 65535) {
+    return FieldError(setting, absl::StrCat("\"", absl::string_view(address.data(), address.size()),
+                                            "\" is not HOST:PORT with a port in 0..65535"));
+  }
+  return std::make_pair(std::string(address.substr(0, colon)), static_cast<uint16_t>(port));
+}
+
+}  // namespace ddpt

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace ddpt {
+
+// A denoiser file to be imported at start: `--import-task NAME=FILE`.
+struct TaskImport {
+  std::string task;
+  std::string path;
+};
+
+// Every setting of the server with its default. Plain values; ValidateConfig says what is allowed.
+struct Config {
+  // Where gRPC listens, "HOST:PORT"; port 0 lets the system choose.
+  std::string listen = "127.0.0.1:50051";
+  // Where /metrics, /healthz and /readyz are; "" for nowhere.
+  std::string metrics_listen = "127.0.0.1:9464";
+  // Registry, denoisers and uploads. One server at a time.
+  std::string state = "ddpt-state";
+  // Hugging Face directory of the base model; "" serves the embedded one where there is one, "none"
+  // serves prompts only.
+  std::string model;
+  std::string device = "auto";
+  // Of the base model: "auto", "float32" or "bfloat16".
+  std::string dtype = "auto";
+  // Workers that sample, 1..256; 0: one a processor.
+  size_t threads = 0;
+  // Rows of one task that advance together, 1..4096.
+  size_t batch_capacity = 32;
+  // Sample and Replay requests inside at the same time, waiting ones too, and of these one task's.
+  size_t sample_limit = 1024;
+  size_t sample_limit_per_task = 512;
+  // Generate and Score requests inside at the same time.
+  size_t generate_limit = 256;
+  // Requests that generate together, 1..256.
+  size_t generate_batch = 16;
+  // Other requests inside at the same time.
+  size_t control_limit = 256;
+  // Largest `count` of a SampleRequest, 1..1024.
+  size_t max_count = 1024;
+  // Largest message in either direction, bytes, 64 KiB..1 GiB. gRPC's clients expect 4 MiB.
+  size_t max_message_bytes = size_t{4} << 20;
+  // Latent engines kept in memory, the least recently used goes first, 1..4096.
+  size_t engine_cache = 64;
+  // How long accepted requests may take to end after SIGTERM.
+  std::chrono::milliseconds drain_timeout{30'000};
+  // Connections are asked to reconnect after this, so that new replicas get their share; 0: never.
+  std::chrono::milliseconds max_connection_age{0};
+  // PEM files. Certificate and key together switch TLS on; with `tls_client_ca` clients must show a
+  // certificate of that authority.
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_client_ca;
+  // File whose first line clients must send as "authorization: Bearer ..."; "": nothing is asked.
+  std::string token_file;
+  // "trace", "debug", "info", "warn", "error" or "off".
+  std::string log_level = "info";
+  std::vector<TaskImport> import_tasks;
+};
+
+// What the command line asks for.
+struct CommandLine {
+  Config config;
+  bool check = false;               // validate and exit
+  std::optional<std::string> text;  // --help or --version: print this and exit
+};
+
+// Looks an environment variable up.
+using Environment = std::function<std::optional<std::string>(const std::string&)>;
+// The process's environment.
+Environment ProcessEnvironment();
+
+// Settings from flags, over environment variables DDPT_<NAME>, over the configuration file named by
+// --config or DDPT_CONFIG (lines `name = value`, `#` comments, lists as `["a", "b"]`), over the
+// defaults; validated. Reads that file, nothing else. INVALID_ARGUMENT names the setting, where its
+// value came from, the value and the limit; unknown flags and keys are errors.
+absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments,
+                                             const Environment& environment);
+
+// Checks ranges and combinations; touches no file.
+absl::Status ValidateConfig(const Config& config);
+
+// "HOST:PORT" or "[V6]:PORT" in its two parts.
+absl::StatusOr<std::pair<std::string, uint16_t>> SplitAddress(std::string_view setting,
+                                                              std::string_view address);
+
+}  // namespace ddpt

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/base/tensor.h"
+#include "core/diffusion/denoiser_spec.h"
+#include "core/diffusion/sampling.h"
+#include "ddpt/v1/prompt.pb.h"
+#include "ddpt/v1/tensor.pb.h"
+
+namespace ddpt {
+
+// Between messages and the structs of core. Enumerations must be known values
+// (validate.h); UNSPECIFIED becomes what the message says is its default.
+
+DataType FromProto(v1::DataType dtype);
+v1::DataType ToProto(DataType dtype);
+v1::Sampler ToProto(Sampler sampler);
+v1::Reading ToProto(Reading reading);
+Reading FromProto(v1::Reading reading);
+
+// Defaults for a denoiser: its reading's sampler, 2000 steps or train_steps if that is less, eta 0,
+// guidance 1. FieldErrors of ValidateSampling, and where a number does not fit its type.
+absl::StatusOr<SamplingOptions> FromProto(const v1::SamplingOptions& sampling,
+                                          const DenoiserSpec& spec);
+
+// Checked against `expected` before anything is allocated; errors name `field`.
+absl::StatusOr<Tensor> FromProto(const v1::Tensor& tensor, std::string_view field,
+                                 std::span<const int64_t> expected);
+void ToProto(const Tensor& tensor, DataType dtype, v1::Tensor* out);
+
+}  // namespace ddpt

@@ -1,0 +1,170 @@
+#include "server/generate_call.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "server/convert_code.h"
+#include "server/generate_job.h"
+#include "server/status.h"
+#include "server/validate.h"
+
+namespace ddpt {
+
+using std::chrono::steady_clock;
+
+GenerateCall::GenerateCall(Calls& calls, const Metrics::Method& method,
+                           grpc::CallbackServerContext& context, const GenerateResources& resources,
+                           const v1::GenerateRequest& request)
+    : call_(calls, method, context),
+      resources_(resources),
+      request_(request),
+      queue_(resources.stream_buffer_bytes) {}
+
+GenerateCall* GenerateCall::Start(Calls& calls, const Metrics::Method& method,
+                                  grpc::CallbackServerContext& context,
+                                  const GenerateResources& resources,
+                                  const v1::GenerateRequest& request) {
+  auto call = std::make_shared<GenerateCall>(calls, method, context, resources, request);
+  call->reacting_ = call;
+  absl::Status status = call->call_.Begin(request.prompt().task());
+  if (status.ok()) status = call->Begin();
+  if (!status.ok()) call->End(std::move(status));
+  return call.get();
+}
+
+absl::Status GenerateCall::Begin() {
+  DDPT_RETURN_IF_ERROR(ValidateInstruction(request_));
+  DDPT_RETURN_IF_ERROR(FromProto(request_.decoder_prefix()).status());
+  DDPT_RETURN_IF_ERROR(FromProto(request_.decoding(), /*positions_left=*/1).status());
+  DDPT_ASSIGN_OR_RETURN(ticket_, call_.Admit(Calls::Door::kGenerate));
+  DDPT_ASSIGN_OR_RETURN(instruction_ids_,
+                        InstructionIds(*resources_.base, InstructionOf(request_)));
+  resources_.resolver->Resolve(request_.prompt(), "prompt", request_.sampling(), instruction_ids_,
+                               call_.stop(),
+                               [self = shared_from_this()](absl::StatusOr<ResolvedPrompt> prompt) {
+                                 self->Prompted(std::move(prompt));
+                               });
+  return absl::OkStatus();
+}
+
+void GenerateCall::Prompted(absl::StatusOr<ResolvedPrompt> prompt) {
+  absl::Status status = prompt.status();
+  if (status.ok()) status = Submit(*prompt);
+  if (!status.ok()) End(std::move(status));
+}
+
+absl::Status GenerateCall::Submit(const ResolvedPrompt& prompt) {
+  const ModelGeometry& geometry = resources_.base->model->geometry();
+  DDPT_ASSIGN_OR_RETURN(const DecoderPrefix prefix, FromProto(request_.decoder_prefix()));
+  auto request =
+      std::make_shared<PromptedRequest>(WithPrompt(prompt, std::move(instruction_ids_), prefix));
+  DDPT_ASSIGN_OR_RETURN(DecodingOptions decoding,
+                        FromProto(request_.decoding(), PositionsLeft(*request, geometry)));
+  DDPT_RETURN_IF_ERROR(ValidateRequest(*request, geometry, decoding.max_new_tokens));
+  input_tokens_ = static_cast<uint32_t>(InputTokens(*request));
+  last_token_.resize(decoding.n);
+  if (prompt.receipt) *head_.mutable_receipt() = *prompt.receipt;
+  head_.set_prompt_id(prompt.prompt_id);
+
+  GenerateJob::Options options;
+  options.base = resources_.base;
+  options.capacity = resources_.batch_rows;
+  options.request = std::move(request);
+  options.decoding = std::make_shared<const DecodingOptions>(std::move(decoding));
+  options.sink = [self = shared_from_this()](const Delta& delta) { return self->Take(delta); };
+  options.stop = call_.stop();
+  options.on_start = [self = shared_from_this()] { self->call_.Started(); };
+  options.done = [self = shared_from_this()](const absl::Status& status) { self->End(status); };
+  options.on_usage = [&metrics = call_.calls().metrics()](double share) {
+    metrics.KvCacheUsage(share);
+  };
+  resources_.batcher->Submit("generate", std::make_unique<GenerateJob>(std::move(options)),
+                             std::move(ticket_));
+  return absl::OkStatus();
+}
+
+bool GenerateCall::Take(const Delta& delta) {
+  ObserveToken(delta);
+  v1::GenerateResponse response = ToProto(delta, input_tokens_);
+  {
+    std::lock_guard lock(mutex_);
+    if (stalled_) return false;
+    if (!head_sent_) {
+      head_sent_ = true;
+      response.MergeFrom(head_);
+    }
+    if (!queue_.Push(std::move(response))) {
+      stalled_ = true;
+      return false;
+    }
+  }
+  WriteNext();
+  return true;
+}
+
+void GenerateCall::ObserveToken(const Delta& delta) {
+  if (delta.token_ids.empty()) return;
+  Metrics& metrics = call_.calls().metrics();
+  metrics.GeneratedTokens(delta.token_ids.size());
+  const TimePoint now = steady_clock::now();
+  std::optional<TimePoint>& last = last_token_[delta.choice];
+  if (last) {
+    metrics.NextToken(now - *last);
+  } else {
+    metrics.FirstToken(call_.age());
+  }
+  last = now;
+}
+
+void GenerateCall::End(absl::Status status) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stalled_) {
+      call_.calls().metrics().StreamStalled();
+      status = WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                              "the reader is too slow: more than ", resources_.stream_buffer_bytes,
+                              " bytes were waiting for it")),
+                          "SLOW_READER");
+      queue_.clear();
+    }
+    ended_ = std::move(status);
+  }
+  WriteNext();
+}
+
+void GenerateCall::OnWriteDone(bool ok) {
+  {
+    std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (!ok) queue_.clear();
+  }
+  if (!ok) call_.Cancel();
+  WriteNext();
+}
+
+// Starts the next write, or finishes when there is none left. Only one thread gets past the lock
+// with something to do; gRPC is called without it.
+void GenerateCall::WriteNext() {
+  std::optional<absl::Status> finish;
+  {
+    std::lock_guard lock(mutex_);
+    if (writing_ || finished_) return;
+    if (auto next = queue_.Pop()) {
+      sending_ = *std::move(next);
+      writing_ = true;
+    } else if (ended_) {
+      finished_ = true;
+      finish = *ended_;
+    } else {
+      return;
+    }
+  }
+  if (finish) {
+    Finish(call_.End(*std::move(finish)));
+  } else {
+    StartWrite(&sending_);
+  }
+}
+
+}  // namespace ddpt

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/runtime/step_batcher.h"
+#include "ddpt/v1/code.pb.h"
+#include "server/base_model.h"
+#include "server/call.h"
+#include "server/prompt_resolver.h"
+#include "server/response_queue.h"
+
+namespace ddpt {
+
+// What Generate calls share. All outlive the calls.
+struct GenerateResources {
+  std::shared_ptr<const BaseModel> base;
+  PromptResolver* resolver;
+  StepBatcher* batcher;
+  size_t batch_rows = 16;
+  size_t stream_buffer_bytes = 256 << 10;  // news that may wait for a slow reader
+};
+
+// One Generate call: prompt, batch, stream. The worker that generates only appends to a bounded
+// queue, from which one message at a time is written; a reader who lets it fill up is told
+// RESOURCE_EXHAUSTED, and generates no further. Owned by gRPC until OnDone and by the work until
+// its end.
+class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>,
+                           public std::enable_shared_from_this<GenerateCall> {
+ public:
+  // The reactor of a call, to be returned to gRPC.
+  static GenerateCall* Start(Calls& calls, const Metrics::Method& method,
+                             grpc::CallbackServerContext& context,
+                             const GenerateResources& resources,
+                             const v1::GenerateRequest& request);
+
+  GenerateCall(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context,
+               const GenerateResources& resources, const v1::GenerateRequest& request);
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override { call_.Cancel(); }
+  void OnDone() override { reacting_.reset(); }
+
+ private:
+  absl::Status Begin();
+  void Prompted(absl::StatusOr<ResolvedPrompt> prompt);
+  absl::Status Submit(const ResolvedPrompt& prompt);
+  bool Take(const Delta& delta);
+  void ObserveToken(const Delta& delta);
+  void End(absl::Status status);
+  void WriteNext();
+
+  std::shared_ptr<GenerateCall> reacting_;  // this, until OnDone
+  Call call_;
+  const GenerateResources& resources_;
+  const v1::GenerateRequest& request_;
+  Admission::Ticket ticket_;
+  std::vector<uint32_t> instruction_ids_;
+  uint32_t input_tokens_ = 0;
+  std::vector<std::optional<TimePoint>> last_token_;  // by choice
+
+  std::mutex mutex_;
+  // Guarded by mutex_:
+  ResponseQueue queue_;
+  v1::GenerateResponse head_;  // what the first message has besides its news
+  bool head_sent_ = false;
+  bool writing_ = false;
+  bool stalled_ = false;
+  bool finished_ = false;
+  std::optional<absl::Status> ended_;
+  v1::GenerateResponse sending_;  // untouched while writing_
+};
+
+}  // namespace ddpt

@@ -1,0 +1,49 @@
+#include "server/generate_job.h"
+
+#include <utility>
+
+namespace ddpt {
+namespace {
+
+class GenerateGroup final : public StepGroup {
+ public:
+  GenerateGroup(const BaseModel& base, size_t capacity, std::function<void(double)> on_usage)
+      : batch_(base.model, base.tokenizer, capacity), on_usage_(std::move(on_usage)) {}
+  ~GenerateGroup() override { on_usage_(0); }
+
+  size_t capacity() const override { return batch_.capacity(); }
+
+  absl::StatusOr<size_t> Join(StepJob& job, size_t row) override {
+    return batch_.Join(static_cast<GenerateJob&>(job).Row(row));
+  }
+
+  void Leave(size_t slot) override { batch_.Leave(slot); }
+
+  void Step(Stream&, std::vector<Finished>& finished) override {
+    on_usage_(static_cast<double>(batch_.width()) / static_cast<double>(batch_.capacity()));
+    finished_.clear();
+    batch_.Step(finished_);
+    for (const GenerationBatch::Finished& row : finished_) {
+      finished.push_back({row.slot, row.status});
+    }
+  }
+
+ private:
+  GenerationBatch batch_;
+  const std::function<void(double)> on_usage_;
+  std::vector<GenerationBatch::Finished> finished_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StepGroup>> GenerateJob::MakeGroup() {
+  return std::make_unique<GenerateGroup>(*options_.base, options_.capacity, options_.on_usage);
+}
+
+GenerationRow GenerateJob::Row(size_t index) {
+  if (options_.on_start) std::exchange(options_.on_start, nullptr)();
+  return {options_.request, options_.decoding, static_cast<uint32_t>(index), options_.sink,
+          options_.stop};
+}
+
+}  // namespace ddpt

@@ -1,0 +1,80 @@
+#include "server/grpc_endpoint.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+
+namespace ddpt {
+namespace {
+
+constexpr uint64_t kPemLimit = 1 << 20;
+constexpr int kKeepaliveMs = 60'000;
+constexpr int kKeepaliveTimeoutMs = 20'000;
+// Clients may ping this often; those who ping more are told GOAWAY.
+constexpr int kLeastPingIntervalMs = 10'000;
+
+absl::StatusOr<std::string> ReadPem(std::string_view setting, const std::string& path) {
+  if (path.empty()) return "";
+  auto text = ReadFile(path, kPemLimit);
+  if (!text.ok()) return Annotate(text.status(), setting);
+  return text;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const Config& config) {
+  if (config.tls_key.empty()) return grpc::InsecureServerCredentials();
+  DDPT_ASSIGN_OR_RETURN(const std::string certificate,
+                        ReadPem("tls-certificate", config.tls_certificate));
+  DDPT_ASSIGN_OR_RETURN(const std::string key, ReadPem("tls-key", config.tls_key));
+  DDPT_ASSIGN_OR_RETURN(const std::string authority,
+                        ReadPem("tls-client-ca", config.tls_client_ca));
+  grpc::SslServerCredentialsOptions options(
+      authority.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                        : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = authority;
+  options.pem_key_cert_pairs.push_back({key, certificate});
+  return grpc::SslServerCredentials(options);
+}
+
+void SetArguments(const Config& config, grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(static_cast<int>(config.max_message_bytes));
+  builder.SetMaxSendMessageSize(static_cast<int>(config.max_message_bytes));
+  // Otherwise a second server on the port would share its connections instead of failing.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kLeastPingIntervalMs);
+  if (config.max_connection_age.count() > 0) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                               static_cast<int>(config.max_connection_age.count()));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<GrpcEndpoint> StartGrpc(const Config& config,
+                                       const std::vector<grpc::Service*>& services) {
+  DDPT_ASSIGN_OR_RETURN(const auto parts, SplitAddress("listen", config.listen));
+  DDPT_ASSIGN_OR_RETURN(const auto credentials, Credentials(config));
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  SetArguments(config, builder);
+  int port = 0;
+  builder.AddListeningPort(config.listen, credentials, &port);
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  GrpcEndpoint endpoint;
+  endpoint.server = builder.BuildAndStart();
+  if (!endpoint.server || port == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("listen: cannot listen on ", config.listen, ": is it taken?"));
+  }
+  endpoint.address = absl::StrCat(parts.first, ":", port);
+  return endpoint;
+}
+
+}  // namespace ddpt

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/config.h"
+
+namespace ddpt {
+
+struct GrpcEndpoint {
+  std::unique_ptr<grpc::Server> server;
+  std::string address;  // with the port that was chosen
+};
+
+// Starts gRPC with the settings' address, TLS, limits and keepalive, the given services, reflection
+// and grpc.health.v1. UNAVAILABLE naming the address where the port is taken; errors of the PEM
+// files name the setting. Reads those files.
+absl::StatusOr<GrpcEndpoint> StartGrpc(const Config& config,
+                                       const std::vector<grpc::Service*>& services);
+
+}  // namespace ddpt

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace ddpt {
+
+// The port for scrapers and probes, apart from gRPC's: GET /metrics (Prometheus text), /healthz
+// (200 while the process answers), /readyz (200 or 503 with the reason). Threads of its own;
+// thread-safe.
+class HttpEndpoint {
+ public:
+  struct Options {
+    std::string address;                   // "HOST:PORT"; port 0: any
+    std::function<std::string()> metrics;  // the text of /metrics; thread-safe
+    std::function<absl::Status()> ready;   // thread-safe
+  };
+
+  // Binds and answers at once. UNAVAILABLE naming the address where the port is taken.
+  static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Create(Options options);
+  // Blocks until requests in flight are answered.
+  ~HttpEndpoint();
+
+  // "127.0.0.1:9464", with the port that was chosen.
+  const std::string& address() const { return address_; }
+
+ private:
+  struct Impl;
+  HttpEndpoint(std::unique_ptr<Impl> impl, std::string address);
+
+  std::unique_ptr<Impl> impl_;
+  const std::string address_;
+};
+
+}  // namespace ddpt

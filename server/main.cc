@@ -1,0 +1,52 @@
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/config.h"
+#include "server/server.h"
+
+namespace {
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "ddpt-server: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+// SIGTERM and SIGINT, kept from all threads so that one can wait for them.
+sigset_t BlockStopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const sigset_t signals = BlockStopSignals();
+  const auto line = ddpt::ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc),
+                                           ddpt::ProcessEnvironment());
+  if (!line.ok()) return Fail(line.status());
+  if (line->text) return std::fputs(line->text->c_str(), stdout) < 0;
+  if (line->check) return std::puts("the settings are valid") < 0;
+
+  auto server = ddpt::Server::Create(line->config);
+  if (!server.ok()) return Fail(server.status());
+  if (const absl::Status status = (*server)->Serve(); !status.ok()) return Fail(status);
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  std::thread([signals] {
+    int second = 0;
+    sigwait(&signals, &second);
+    std::_Exit(130);
+  }).detach();
+  (*server)->Shutdown(std::chrono::steady_clock::now() + line->config.drain_timeout);
+  return 0;
+}

@@ -1,0 +1,247 @@
+#include "server/metrics.h"
+
+#include "core/base/status.h"
+#include "server/status.h"
+
+namespace ddpt {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Gauge;
+using prometheus::Histogram;
+using Buckets = prometheus::Histogram::BucketBoundaries;
+
+constexpr size_t kTaskLimit = 256;
+const char* const kOther = "other";
+
+const Buckets kHandling = {.001, .005, .01, .025, .05, .1,  .25, .5,   1,   2.5,
+                           5,    10,   20,  40,   80,  160, 640, 2560, 7680};
+const Buckets kDuration = {.01, .025, .05, .1, .2, .3, .5, .8,  1,   1.5, 2,   2.5,  5,
+                           10,  15,   20,  30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
+const Buckets kQueue = {.001, .005, .01, .05, .1, .3, .5, .8,  1,   1.5, 2,   2.5, 5,
+                        10,   15,   20,  30,  40, 50, 60, 120, 240, 480, 960, 1920};
+const Buckets kSample = {.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 30};
+const Buckets kStep = {1e-6, 2.5e-6, 5e-6,   1e-5, 2.5e-5, 5e-5,   1e-4, 2.5e-4,
+                       5e-4, 1e-3,   2.5e-3, 5e-3, 1e-2,   2.5e-2, 5e-2, .1};
+const Buckets kSteps = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000};
+const Buckets kBatch = {1, 2, 4, 8, 16, 32, 64, 128, 256};
+const Buckets kPoolWait = {1e-5, 1e-4, 1e-3, .005, .01, .05, .1, .5, 1, 5};
+const Buckets kCancel = {1e-4, .001, .005, .01, .025, .05, .1, .25, .5, 1, 5};
+const Buckets kFirstToken = {.001, .005, .01, .02, .04, .06, .08, .1, .25, .5,  .75,
+                             1,    2.5,  5,   7.5, 10,  20,  40,  80, 160, 640, 2560};
+const Buckets kInterToken = {.001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3,
+                             .4,   .5,    .75,  1,   2.5,  5,   7.5,  10, 20,  40, 80};
+
+template <typename T>
+prometheus::Family<T>& NewFamily(prometheus::Registry& registry, const char* name,
+                                 const char* help) {
+  return prometheus::detail::Builder<T>().Name(name).Help(help).Register(registry);
+}
+
+Histogram& NewHistogram(prometheus::Registry& registry, const char* name, const char* help,
+                        const Buckets& buckets) {
+  return NewFamily<Histogram>(registry, name, help).Add({}, buckets);
+}
+
+Counter& NewCounter(prometheus::Registry& registry, const char* name, const char* help) {
+  return NewFamily<Counter>(registry, name, help).Add({});
+}
+
+double Seconds(std::chrono::nanoseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+// As go-grpc-prometheus spells the codes.
+const char* CodeName(absl::StatusCode code) {
+  static constexpr const char* kNames[] = {
+      "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+      "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+      "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+      "DataLoss", "Unauthenticated"};
+  const auto index = static_cast<size_t>(code);
+  return index < std::size(kNames) ? kNames[index] : "Unknown";
+}
+
+const char* OutcomeName(Metrics::Outcome outcome) {
+  static constexpr const char* kNames[] = {"ok", "error", "cancelled", "deadline", "rejected"};
+  return kNames[static_cast<size_t>(outcome)];
+}
+
+const char* RejectionName(const std::string& reason) {
+  if (reason == kReasonQueueFull) return "queue_full";
+  if (reason == kReasonDraining) return "draining";
+  if (reason == kReasonExpired) return "deadline";
+  if (reason == kReasonTooLarge) return "too_large";
+  return "not_ready";
+}
+
+}  // namespace
+
+Metrics::Outcome Metrics::OutcomeOf(const absl::Status& status) {
+  if (status.ok()) return Outcome::kOk;
+  const std::string reason = ReasonOf(status);
+  if (reason == kReasonQueueFull || reason == kReasonDraining || reason == kReasonNotReady ||
+      reason == kReasonTooLarge) {
+    return Outcome::kRejected;
+  }
+  if (absl::IsCancelled(status)) return Outcome::kCancelled;
+  return absl::IsDeadlineExceeded(status) ? Outcome::kDeadline : Outcome::kError;
+}
+
+Metrics::Metrics(std::shared_ptr<prometheus::Registry> registry)
+    : registry_(std::move(registry)),
+      started_(NewFamily<Counter>(*registry_, "grpc_server_started_total", "RPCs started.")),
+      handled_(NewFamily<Counter>(*registry_, "grpc_server_handled_total", "RPCs completed.")),
+      handling_seconds_(NewFamily<Histogram>(*registry_, "grpc_server_handling_seconds",
+                                             "From the arrival of an RPC to its end.")),
+      waiting_(NewFamily<Gauge>(*registry_, "ddpt_requests_waiting",
+                                "Admitted requests whose service has not begun.")),
+      running_(NewFamily<Gauge>(*registry_, "ddpt_requests_running", "Requests in service.")),
+      requests_(NewFamily<Counter>(*registry_, "ddpt_requests_total", "Requests ended.")),
+      task_requests_(NewFamily<Counter>(*registry_, "ddpt_task_requests_total",
+                                        "Requests ended, by the task they named.")),
+      rejected_(NewFamily<Counter>(*registry_, "ddpt_requests_rejected_total",
+                                   "Requests refused before any work.")),
+      duration_seconds_(NewFamily<Histogram>(*registry_, "ddpt_request_duration_seconds",
+                                             "From the arrival of a request to its end.")),
+      queue_seconds_(NewFamily<Histogram>(*registry_, "ddpt_request_queue_seconds",
+                                          "From the arrival of a request to its service.")),
+      sample_seconds_(NewFamily<Histogram>(*registry_, "ddpt_sample_duration_seconds",
+                                           "From the first step to the finished prompts.")),
+      task_info_(NewFamily<Gauge>(*registry_, "ddpt_task_info", "Active versions, always 1.")),
+      pool_streams_(NewFamily<Gauge>(*registry_, "ddpt_stream_pool_streams",
+                                     "Workers that sample, each with its stream.")),
+      sample_step_seconds_(NewHistogram(*registry_, "ddpt_sample_step_seconds",
+                                        "One step of a whole batch, mean over a slice.", kStep)),
+      sample_steps_(
+          NewHistogram(*registry_, "ddpt_sample_steps", "Steps a request asked for.", kSteps)),
+      sample_batch_size_(NewHistogram(*registry_, "ddpt_sample_batch_size",
+                                      "Rows that advanced together, mean over a slice.", kBatch)),
+      pool_wait_seconds_(NewHistogram(*registry_, "ddpt_stream_pool_wait_seconds",
+                                      "Time that work waited for a stream.", kPoolWait)),
+      cancel_seconds_(NewHistogram(*registry_, "ddpt_cancel_latency_seconds",
+                                   "From the wish to stop to the end of the call.", kCancel)),
+      first_token_seconds_(NewHistogram(*registry_, "ddpt_time_to_first_token_seconds",
+                                        "From the arrival of a request to its first token.",
+                                        kFirstToken)),
+      inter_token_seconds_(NewHistogram(*registry_, "ddpt_inter_token_latency_seconds",
+                                        "Between two tokens of a choice.", kInterToken)),
+      generated_tokens_(
+          NewCounter(*registry_, "ddpt_generation_tokens_total", "Tokens generated.")),
+      stalled_(NewCounter(*registry_, "ddpt_stream_stalled_total",
+                          "Streams ended because their reader was too slow.")),
+      kv_cache_usage_(NewFamily<Gauge>(*registry_, "ddpt_kv_cache_usage_ratio",
+                                       "Share of the generating batch's rows in use.")
+                          .Add({})) {
+  NewFamily<Gauge>(*registry_, "ddpt_build_info", "The build, always 1.")
+      .Add({{"version", DDPT_VERSION}, {"compiler", __VERSION__}})
+      .Set(1);
+}
+
+const Metrics::Method& Metrics::AddMethod(std::string_view service, std::string_view name,
+                                          std::string_view type, bool queues) {
+  auto method = std::make_unique<Method>();
+  method->service = service;
+  method->name = name;
+  method->type = type;
+  const prometheus::Labels grpc = {{"grpc_service", method->service},
+                                   {"grpc_method", method->name},
+                                   {"grpc_type", method->type}};
+  const prometheus::Labels rpc = {{"rpc", method->name}};
+  method->started = &started_.Add(grpc);
+  method->handling_seconds = &handling_seconds_.Add(grpc, kHandling);
+  method->duration_seconds = &duration_seconds_.Add(rpc, kDuration);
+  method->queue_seconds = queues ? &queue_seconds_.Add(rpc, kQueue) : nullptr;
+  method->waiting = &waiting_.Add(rpc);
+  method->running = &running_.Add(rpc);
+  std::lock_guard lock(mutex_);
+  return *(methods_[method->name] = std::move(method));
+}
+
+void Metrics::Handled(const Method& method, const std::string& task, const absl::Status& status,
+                      std::chrono::nanoseconds duration) {
+  const Outcome outcome = OutcomeOf(status);
+  handled_
+      .Add({{"grpc_service", method.service},
+            {"grpc_method", method.name},
+            {"grpc_type", method.type},
+            {"grpc_code", CodeName(status.code())}})
+      .Increment();
+  requests_.Add({{"rpc", method.name}, {"outcome", OutcomeName(outcome)}}).Increment();
+  const std::string reason = ReasonOf(status);
+  if (outcome == Outcome::kRejected || reason == kReasonExpired) {
+    rejected_.Add({{"rpc", method.name}, {"reason", RejectionName(reason)}}).Increment();
+  }
+  method.handling_seconds->Observe(Seconds(duration));
+  method.duration_seconds->Observe(Seconds(duration));
+  if (!task.empty()) CountTask(task, OutcomeName(outcome));
+}
+
+void Metrics::CountTask(const std::string& task, const std::string& outcome) {
+  std::lock_guard lock(mutex_);
+  const auto known = tasks_.find(task);
+  if (known == tasks_.end()) {
+    return task_requests_.Add({{"task", kOther}, {"outcome", outcome}}).Increment();
+  }
+  Counter*& counter = known->second.requests[outcome];
+  if (counter == nullptr) counter = &task_requests_.Add({{"task", task}, {"outcome", outcome}});
+  counter->Increment();
+}
+
+void Metrics::CancelLatency(std::chrono::nanoseconds latency) {
+  cancel_seconds_.Observe(Seconds(latency));
+}
+
+void Metrics::SetTask(const std::string& task, uint64_t version, const std::string& digest) {
+  std::lock_guard lock(mutex_);
+  if (!tasks_.contains(task) && tasks_.size() >= kTaskLimit) return;
+  TaskSeries& series = tasks_[task];
+  if (series.info != nullptr) task_info_.Remove(series.info);
+  series.info = &task_info_.Add(
+      {{"task", task}, {"version", std::to_string(version)}, {"digest", digest.substr(0, 16)}});
+  series.info->Set(1);
+}
+
+void Metrics::RemoveTask(const std::string& task) {
+  std::lock_guard lock(mutex_);
+  const auto known = tasks_.find(task);
+  if (known == tasks_.end()) return;
+  if (known->second.info != nullptr) task_info_.Remove(known->second.info);
+  for (const auto& [outcome, counter] : known->second.requests) task_requests_.Remove(counter);
+  tasks_.erase(known);
+}
+
+void Metrics::SampleDone(std::string_view sampler, int64_t steps,
+                         std::chrono::nanoseconds duration) {
+  sample_seconds_.Add({{"sampler", std::string(sampler)}}, kSample).Observe(Seconds(duration));
+  sample_steps_.Observe(static_cast<double>(steps));
+}
+
+void Metrics::SampleSlice(size_t steps, size_t row_steps, std::chrono::nanoseconds time) {
+  if (steps == 0) return;
+  sample_step_seconds_.Observe(Seconds(time) / static_cast<double>(steps));
+  sample_batch_size_.Observe(static_cast<double>(row_steps) / static_cast<double>(steps));
+}
+
+void Metrics::StreamPoolWait(std::chrono::nanoseconds wait) {
+  pool_wait_seconds_.Observe(Seconds(wait));
+}
+
+void Metrics::StreamPoolThreads(size_t busy, size_t all) {
+  pool_streams_.Add({{"state", "busy"}}).Set(static_cast<double>(busy));
+  pool_streams_.Add({{"state", "idle"}}).Set(static_cast<double>(all - std::min(busy, all)));
+}
+
+void Metrics::FirstToken(std::chrono::nanoseconds since_arrival) {
+  first_token_seconds_.Observe(Seconds(since_arrival));
+}
+void Metrics::NextToken(std::chrono::nanoseconds since_last) {
+  inter_token_seconds_.Observe(Seconds(since_last));
+}
+void Metrics::GeneratedTokens(size_t count) {
+  generated_tokens_.Increment(static_cast<double>(count));
+}
+void Metrics::KvCacheUsage(double share) { kv_cache_usage_.Set(share); }
+void Metrics::StreamStalled() { stalled_.Increment(); }
+
+}  // namespace ddpt

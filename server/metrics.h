@@ -1,0 +1,116 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "prometheus/counter.h"
+#include "prometheus/family.h"
+#include "prometheus/gauge.h"
+#include "prometheus/histogram.h"
+#include "prometheus/registry.h"
+
+namespace ddpt {
+
+// What the server counts and times, in the names of go-grpc-prometheus (grpc_server_*) and its own
+// (ddpt_*). Labels come from closed sets: methods are added once, tasks by SetTask and removed with
+// them, everything else is an enumeration; so the number of series is bounded. Seconds are those of
+// the monotonic clock. Nothing here blocks but on a short lock. Thread-safe.
+class Metrics {
+ public:
+  // How a request ended; "rejected" means refused before any work.
+  enum class Outcome { kOk, kError, kCancelled, kDeadline, kRejected };
+  static Outcome OutcomeOf(const absl::Status& status);
+
+  // The series of one method. Made by AddMethod, lives as long as the Metrics.
+  struct Method {
+    std::string service;  // "ddpt.v1.PromptService"
+    std::string name;     // "Sample"
+    std::string type;     // "unary", "client_stream", "server_stream"
+    prometheus::Counter* started;
+    prometheus::Histogram* handling_seconds;
+    prometheus::Histogram* duration_seconds;
+    prometheus::Histogram* queue_seconds;  // null where nothing queues
+    prometheus::Gauge* waiting;
+    prometheus::Gauge* running;
+  };
+
+  // Series are added to `registry`.
+  explicit Metrics(std::shared_ptr<prometheus::Registry> registry);
+
+  const Method& AddMethod(std::string_view service, std::string_view name, std::string_view type,
+                          bool queues);
+  // The end of a call, whatever became of it. `task` may be any string: an unknown one is "other",
+  // an empty one is not counted by task.
+  void Handled(const Method& method, const std::string& task, const absl::Status& status,
+               std::chrono::nanoseconds duration);
+  // From the wish to stop to the end of the call.
+  void CancelLatency(std::chrono::nanoseconds latency);
+
+  // The active version of a task; beyond 256 tasks they are counted as "other".
+  void SetTask(const std::string& task, uint64_t version, const std::string& digest);
+  // Removes all series of the task.
+  void RemoveTask(const std::string& task);
+
+  void SampleDone(std::string_view sampler, int64_t steps, std::chrono::nanoseconds duration);
+  // A run of steps; `row_steps` is the sum of the rows that each advanced.
+  void SampleSlice(size_t steps, size_t row_steps, std::chrono::nanoseconds time);
+  void StreamPoolWait(std::chrono::nanoseconds wait);
+  void StreamPoolThreads(size_t busy, size_t all);
+
+  void FirstToken(std::chrono::nanoseconds since_arrival);
+  void NextToken(std::chrono::nanoseconds since_last);
+  void GeneratedTokens(size_t count);
+  // Share of the generating batch's rows in use, 0..1.
+  void KvCacheUsage(double share);
+  // A stream whose reader was too slow was ended.
+  void StreamStalled();
+
+ private:
+  template <typename T>
+  using Family = prometheus::Family<T>;
+
+  struct TaskSeries {
+    prometheus::Gauge* info = nullptr;
+    std::map<std::string, prometheus::Counter*> requests;  // by outcome
+  };
+
+  void CountTask(const std::string& task, const std::string& outcome);
+
+  std::shared_ptr<prometheus::Registry> registry_;
+  Family<prometheus::Counter>& started_;
+  Family<prometheus::Counter>& handled_;
+  Family<prometheus::Histogram>& handling_seconds_;
+  Family<prometheus::Gauge>& waiting_;
+  Family<prometheus::Gauge>& running_;
+  Family<prometheus::Counter>& requests_;
+  Family<prometheus::Counter>& task_requests_;
+  Family<prometheus::Counter>& rejected_;
+  Family<prometheus::Histogram>& duration_seconds_;
+  Family<prometheus::Histogram>& queue_seconds_;
+  Family<prometheus::Histogram>& sample_seconds_;
+  Family<prometheus::Gauge>& task_info_;
+  Family<prometheus::Gauge>& pool_streams_;
+  prometheus::Histogram& sample_step_seconds_;
+  prometheus::Histogram& sample_steps_;
+  prometheus::Histogram& sample_batch_size_;
+  prometheus::Histogram& pool_wait_seconds_;
+  prometheus::Histogram& cancel_seconds_;
+  prometheus::Histogram& first_token_seconds_;
+  prometheus::Histogram& inter_token_seconds_;
+  prometheus::Counter& generated_tokens_;
+  prometheus::Counter& stalled_;
+  prometheus::Gauge& kv_cache_usage_;
+
+  std::mutex mutex_;
+  std::map<std::string, TaskSeries> tasks_;                 // guarded by mutex_
+  std::map<std::string, std::unique_ptr<Method>> methods_;  // guarded by mutex_
+};
+
+}  // namespace ddpt

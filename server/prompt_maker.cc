@@ -1,0 +1,223 @@
+#include "server/prompt_maker.h"
+
+#include <random>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/digest.h"
+#include "core/base/status.h"
+#include "core/diffusion/prompt_id.h"
+#include "server/convert.h"
+
+namespace ddpt {
+namespace {
+
+constexpr size_t kDigestBytes = 16;
+
+uint64_t RandomSeed() {
+  thread_local std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+uint32_t Checksum(const Tensor& prompt) {
+  return Crc32c(
+      {reinterpret_cast<const char*>(prompt.data.data()), prompt.data.size() * sizeof(float)});
+}
+
+template <typename Request>
+Instruction InstructionOf(const Request& request) {
+  Instruction instruction;
+  instruction.has_ids = request.has_instruction_ids();
+  instruction.text = request.instruction();
+  const auto& ids = request.instruction_ids().ids();
+  instruction.ids.assign(ids.begin(), ids.end());
+  return instruction;
+}
+
+absl::Status DecodeNoise(const v1::SampleRequest& request, const DenoiserSpec& spec, Draws& draws) {
+  if (!request.has_initial_noise()) return absl::OkStatus();
+  std::vector<int64_t> expected = {spec.context_length, spec.width};
+  if (draws.count > 1 || request.initial_noise().shape_size() == 3) {
+    expected.insert(expected.begin(), static_cast<int64_t>(draws.count));
+  }
+  DDPT_ASSIGN_OR_RETURN(draws.initial_noise,
+                        FromProto(request.initial_noise(), "initial_noise", expected));
+  return absl::OkStatus();
+}
+
+absl::Status Prepare(const v1::SampleRequest& request, const RequestLimits& limits, Draws& draws) {
+  const DenoiserSpec& spec = draws.engine->spec();
+  draws.count = request.has_count() ? request.count() : 1;
+  DDPT_RETURN_IF_ERROR(ValidateResponseSize(draws.count, request.omit_embedding(),
+                                            request.embedding_dtype(), spec, limits));
+  DDPT_ASSIGN_OR_RETURN(draws.options, FromProto(request.sampling(), spec));
+  draws.full_space_noise = request.sampling().full_space_noise();
+  draws.seed = request.sampling().has_seed() ? request.sampling().seed() : RandomSeed();
+  return DecodeNoise(request, spec, draws);
+}
+
+absl::Status Prepare(const v1::ReplayRequest& request, const PromptRecipe& recipe,
+                     const RequestLimits& limits, Draws& draws) {
+  DDPT_RETURN_IF_ERROR(ValidateResponseSize(1, request.omit_embedding(), request.embedding_dtype(),
+                                            draws.engine->spec(), limits));
+  DDPT_RETURN_IF_ERROR(
+      Annotate(ValidateSampling(recipe.options, draws.engine->spec()), "prompt_id"));
+  draws.options = recipe.options;
+  draws.full_space_noise = recipe.full_space_noise;
+  draws.seed = recipe.seed;
+  draws.first_draw = recipe.draw;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// One request on its way.
+struct PromptMaker::Job {
+  Caller caller;
+  Done done;
+  const v1::SampleRequest* sample = nullptr;  // this,
+  const v1::ReplayRequest* replay = nullptr;  // or this with `recipe`
+  PromptRecipe recipe;                        // becomes that of the draws
+  LoadedTask task;
+  Draws draws;
+
+  void Fail(const absl::Status& status) { done(status); }
+  absl::StatusOr<std::string> IdOf(const Tensor& prompt, size_t index) const;
+  absl::Status CheckReplay(const Tensor& prompt, MadePrompts& made) const;
+  void End(absl::StatusOr<DrawnPrompts> drawn);
+  absl::StatusOr<MadePrompts> Made(DrawnPrompts drawn) const;
+};
+
+absl::StatusOr<std::string> PromptMaker::Job::IdOf(const Tensor& prompt, size_t index) const {
+  if (!draws.initial_noise.data.empty()) return "";
+  PromptRecipe made = recipe;
+  made.task = task.task;
+  made.denoiser_digest = absl::HexStringToBytes(
+      absl::string_view(task.engine->denoiser().digest()).substr(0, 2 * kDigestBytes));
+  made.seed = draws.seed;
+  made.draw = draws.first_draw + index;
+  made.options = draws.options;
+  made.full_space_noise = draws.full_space_noise;
+  made.arithmetic_class = kArithmeticClass;
+  made.checksum = Checksum(prompt);
+  return EncodePromptId(made);
+}
+
+absl::Status PromptMaker::Job::CheckReplay(const Tensor& prompt, MadePrompts& made) const {
+  made.exact_replay =
+      recipe.arithmetic_class == kArithmeticClass && recipe.checksum == Checksum(prompt);
+  if (*made.exact_replay || !replay->require_exact()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("require_exact: the prompt was made with arithmetic ", recipe.arithmetic_class,
+                   " and crc32c ", absl::Hex(recipe.checksum), "; here it is ", kArithmeticClass,
+                   " and ", absl::Hex(Checksum(prompt))));
+}
+
+absl::StatusOr<MadePrompts> PromptMaker::Job::Made(DrawnPrompts drawn) const {
+  MadePrompts made;
+  made.task = task;
+  made.seed = draws.seed;
+  made.options = draws.options;
+  if (replay != nullptr) {
+    DDPT_RETURN_IF_ERROR(CheckReplay(drawn.prompts.front(), made));
+    made.prompt_ids = {replay->prompt_id()};
+  } else {
+    for (size_t i = 0; i < drawn.prompts.size(); ++i) {
+      DDPT_ASSIGN_OR_RETURN(std::string id, IdOf(drawn.prompts[i], i));
+      made.prompt_ids.push_back(std::move(id));
+    }
+  }
+  made.drawn = std::move(drawn);
+  return made;
+}
+
+void PromptMaker::Job::End(absl::StatusOr<DrawnPrompts> drawn) {
+  if (!drawn.ok()) return Fail(drawn.status());
+  done(Made(*std::move(drawn)));
+}
+
+PromptMaker::PromptMaker(TaskCatalog& catalog, PromptSampler& sampler, ConditionEncoder encoder,
+                         RequestLimits limits)
+    : catalog_(catalog), sampler_(sampler), encoder_(std::move(encoder)), limits_(limits) {}
+
+void PromptMaker::Sample(const v1::SampleRequest& request, Caller caller, Done done) {
+  auto job = std::make_shared<Job>();
+  job->caller = std::move(caller);
+  job->done = std::move(done);
+  job->sample = &request;
+  const auto version = request.has_version() ? std::optional(request.version()) : std::nullopt;
+  catalog_.Load(request.task(), version, [this, job](absl::StatusOr<LoadedTask> loaded) {
+    if (!loaded.ok()) return job->Fail(loaded.status());
+    job->task = *std::move(loaded);
+    Start(job);
+  });
+}
+
+void PromptMaker::Replay(const v1::ReplayRequest& request, Caller caller, Done done) {
+  absl::StatusOr<PromptRecipe> recipe = DecodePromptId(request.prompt_id());
+  if (!recipe.ok()) return done(recipe.status());
+  auto job = std::make_shared<Job>();
+  job->caller = std::move(caller);
+  job->done = std::move(done);
+  job->replay = &request;
+  job->recipe = *std::move(recipe);
+  if (request.require_exact() && job->recipe.arithmetic_class != kArithmeticClass) {
+    return job->Fail(absl::FailedPreconditionError(
+        absl::StrCat("require_exact: the prompt was made with arithmetic ",
+                     job->recipe.arithmetic_class, ", this server has ", kArithmeticClass)));
+  }
+  catalog_.LoadByDigest(job->recipe.task, job->recipe.denoiser_digest,
+                        [this, job](absl::StatusOr<LoadedTask> loaded) {
+                          if (!loaded.ok()) return job->Fail(loaded.status());
+                          job->task = *std::move(loaded);
+                          Start(job);
+                        });
+}
+
+void PromptMaker::Start(const std::shared_ptr<Job>& job) {
+  job->draws.engine = job->task.engine;
+  job->draws.stop = job->caller.stop;
+  job->draws.on_start = std::move(job->caller.on_start);
+  const absl::Status status = job->replay != nullptr
+                                  ? Prepare(*job->replay, job->recipe, limits_, job->draws)
+                                  : Prepare(*job->sample, limits_, job->draws);
+  if (!status.ok()) return job->Fail(status);
+  if (job->task.engine->spec().condition_width == 0) return Draw(job);
+  Encode(job, job->replay != nullptr ? InstructionOf(*job->replay) : InstructionOf(*job->sample));
+}
+
+void PromptMaker::Encode(const std::shared_ptr<Job>& job, Instruction instruction) {
+  if (instruction.empty()) {
+    return job->Fail(FieldError("instruction", absl::StrCat("is empty, but task \"", job->task.task,
+                                                            "\" is conditional and needs one")));
+  }
+  if (!encoder_) {
+    return job->Fail(absl::FailedPreconditionError(
+        absl::StrCat("task \"", job->task.task,
+                     "\" is conditional and needs a base model, which this server has none of")));
+  }
+  encoder_(
+      std::move(instruction), job->caller.stop, [this, job](absl::StatusOr<Condition> condition) {
+        if (!condition.ok()) return job->Fail(condition.status());
+        const std::string& made_with = job->recipe.condition_digest;
+        if (job->replay != nullptr && made_with != condition->digest) {
+          return job->Fail(FieldError(
+              "instruction", absl::StrCat("its digest ", absl::BytesToHexString(condition->digest),
+                                          " is not the one of the prompt_id, ",
+                                          absl::BytesToHexString(made_with))));
+        }
+        job->draws.condition = std::move(condition->values);
+        job->recipe.condition_digest = std::move(condition->digest);
+        Draw(job);
+      });
+}
+
+void PromptMaker::Draw(const std::shared_ptr<Job>& job) {
+  const absl::Status status = ValidateRow(job->draws.Row(0), job->task.engine->spec());
+  if (!status.ok()) return job->Fail(status);
+  sampler_.Draw(job->draws, std::move(job->caller.ticket),
+                [job](absl::StatusOr<DrawnPrompts> drawn) { job->End(std::move(drawn)); });
+}
+
+}  // namespace ddpt

@@ -1,0 +1,99 @@
+#include "server/prompt_service.h"
+
+#include <utility>
+
+#include "core/base/status.h"
+#include "core/diffusion/prompt_id.h"
+#include "server/convert.h"
+
+namespace ddpt {
+namespace {
+
+constexpr char kService[] = "ddpt.v1.PromptService";
+
+double Seconds(std::chrono::nanoseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+}  // namespace
+
+void FillReceipt(const MadePrompts& made, const std::string& base_model_digest,
+                 v1::Receipt* receipt) {
+  const Denoiser& denoiser = made.task.engine->denoiser();
+  receipt->set_task(made.task.task);
+  receipt->set_version(made.task.version);
+  receipt->set_base_model_digest(base_model_digest);
+  receipt->set_denoiser_digest(denoiser.digest());
+  receipt->set_seed(made.seed);
+  receipt->set_sampler(ToProto(made.options.sampler));
+  receipt->set_steps(static_cast<uint32_t>(made.options.steps));
+  receipt->set_eta(made.options.eta);
+  receipt->set_guidance_scale(made.options.guidance_scale);
+  receipt->set_reading(ToProto(denoiser.spec().reading));
+  receipt->set_arithmetic(kArithmeticClass);
+  receipt->set_queue_seconds(Seconds(made.drawn.stats.queue_time));
+  receipt->set_compute_seconds(Seconds(made.drawn.stats.run_time));
+  receipt->set_batch_width(static_cast<uint32_t>(made.drawn.stats.batch_width));
+}
+
+PromptService::PromptService(Calls& calls, PromptMaker& maker, std::string base_model_digest)
+    : calls_(calls),
+      maker_(maker),
+      base_model_digest_(std::move(base_model_digest)),
+      sample_(calls.metrics().AddMethod(kService, "Sample", "unary", /*queues=*/true)),
+      replay_(calls.metrics().AddMethod(kService, "Replay", "unary", /*queues=*/true)) {}
+
+grpc::ServerUnaryReactor* PromptService::Sample(grpc::CallbackServerContext* context,
+                                                const v1::SampleRequest* request,
+                                                v1::SampleResponse* response) {
+  auto* call = new UnaryCall(calls_, sample_, *context);
+  return call->Run(request->task(), [=, this](UnaryCall& sampling) -> absl::Status {
+    DDPT_RETURN_IF_ERROR(ValidateSample(*request, maker_.limits()));
+    DDPT_ASSIGN_OR_RETURN(auto ticket, sampling->Admit(Calls::Door::kSample));
+    maker_.Sample(*request, {sampling->stop(), [call] { (*call)->Started(); }, std::move(ticket)},
+                  [=, this](const absl::StatusOr<MadePrompts>& made) {
+                    End(*call, made, request->omit_embedding(), request->embedding_dtype(),
+                        response);
+                  });
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* PromptService::Replay(grpc::CallbackServerContext* context,
+                                                const v1::ReplayRequest* request,
+                                                v1::SampleResponse* response) {
+  auto* call = new UnaryCall(calls_, replay_, *context);
+  const auto recipe = DecodePromptId(request->prompt_id());
+  return call->Run(recipe.ok() ? recipe->task : "", [=, this](UnaryCall& replay) -> absl::Status {
+    DDPT_RETURN_IF_ERROR(ValidateReplay(*request));
+    DDPT_RETURN_IF_ERROR(recipe.status());
+    DDPT_ASSIGN_OR_RETURN(auto ticket, replay->Admit(Calls::Door::kSample));
+    maker_.Replay(*request, {replay->stop(), [call] { (*call)->Started(); }, std::move(ticket)},
+                  [=, this](const absl::StatusOr<MadePrompts>& made) {
+                    End(*call, made, request->omit_embedding(), request->embedding_dtype(),
+                        response);
+                  });
+    return absl::OkStatus();
+  });
+}
+
+void PromptService::End(UnaryCall& call, const absl::StatusOr<MadePrompts>& made,
+                        bool omit_embedding, v1::DataType dtype,
+                        v1::SampleResponse* response) const {
+  if (!made.ok()) return call.Finish(made.status());
+  for (size_t i = 0; i < made->prompt_ids.size(); ++i) {
+    v1::Prompt& prompt = *response->add_prompts();
+    prompt.set_prompt_id(made->prompt_ids[i]);
+    if (!omit_embedding) {
+      ToProto(made->drawn.prompts[i], FromProto(dtype), prompt.mutable_embedding());
+    }
+    if (made->exact_replay) prompt.set_exact_replay(*made->exact_replay);
+  }
+  FillReceipt(*made, base_model_digest_, response->mutable_receipt());
+  call->fields()["version"] = made->task.version;
+  call->fields()["steps"] = made->options.steps;
+  call->fields()["count"] = made->prompt_ids.size();
+  call.Finish(absl::OkStatus());
+}
+
+}  // namespace ddpt

@@ -1,0 +1,303 @@
+#include "server/server.h"
+
+#include <prometheus/text_serializer.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/digest.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "core/registry/sqlite_registry.h"
+#include "server/call.h"
+#include "server/grpc_endpoint.h"
+#include "server/health.h"
+#include "server/http.h"
+#include "server/log.h"
+#include "server/metrics.h"
+#include "server/prompt_maker.h"
+#include "server/prompt_sampler.h"
+#include "server/prompt_service.h"
+#include "server/task_catalog.h"
+#include "server/task_service.h"
+
+namespace ddpt {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr uint64_t kTokenFileLimit = 4096;
+constexpr size_t kControlThreads = 2;
+// For answers that are written already when the server stops, and health watchers who never leave.
+constexpr std::chrono::milliseconds kLastWords{500};
+// For work that was told to stop.
+constexpr std::chrono::seconds kStopTime{10};
+
+absl::StatusOr<int> DeviceNumber(const std::string& device) {
+  if (device == "cpu") return Stream::kCpu;
+  if (device == "auto") return Stream::Create(0).ok() ? 0 : Stream::kCpu;
+  const int number = std::stoi(device.substr(device.find(':') + 1));
+  DDPT_RETURN_IF_ERROR(Annotate(Stream::Create(number).status(), "device"));
+  return number;
+}
+
+absl::StatusOr<std::string> ReadToken(const std::string& path) {
+  if (path.empty()) return "";
+  DDPT_ASSIGN_OR_RETURN(std::string text, ReadFile(path, kTokenFileLimit));
+  const std::string token(absl::StripAsciiWhitespace(text.substr(0, text.find('\n'))));
+  if (token.empty()) return FieldError("token-file", absl::StrCat(path, " begins with no token"));
+  return token;
+}
+
+absl::Status MakeDirectory(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("state: ", path, ": ", error.message()));
+}
+
+}  // namespace
+
+// Members are in the order of their dependencies: each uses those before it.
+class Server::Impl {
+ public:
+  explicit Impl(Config config)
+      : config_(std::move(config)),
+        log_(config_.log_level),
+        prometheus_(std::make_shared<prometheus::Registry>()),
+        metrics_(prometheus_) {}
+  ~Impl() { Shutdown(steady_clock::now()); }
+
+  absl::Status Open();
+  absl::Status Serve();
+  void Shutdown(TimePoint deadline);
+  void Wait();
+  std::string address() const { return grpc_.address; }
+  std::string metrics_address() const { return http_ ? http_->address() : ""; }
+
+ private:
+  absl::Status OpenPools();
+  absl::Status OpenTasks();
+  absl::Status ImportTask(const TaskImport& import);
+  absl::Status OpenServices();
+  absl::Status ServeMetrics();
+  absl::Status WriteEndpoints() const;
+  absl::Status Ready() const;
+  void CheckDevices();
+  void Drain(TimePoint deadline);
+  std::string EndpointsPath() const { return config_.state + "/endpoints.json"; }
+
+  const Config config_;
+  const Log log_;
+  const std::shared_ptr<prometheus::Registry> prometheus_;
+  Metrics metrics_;
+  Health health_;
+  std::unique_ptr<SqliteRegistry> registry_;
+  std::unique_ptr<StreamPool> control_;    // registry and files
+  std::unique_ptr<StreamPool> loader_;     // engines
+  std::unique_ptr<StreamPool> reference_;  // full-space sampling
+  std::unique_ptr<StreamPool> pool_;       // everything else
+  std::unique_ptr<TaskCatalog> catalog_;
+  std::unique_ptr<PromptSampler> sampler_;
+  std::unique_ptr<Calls> calls_;
+  std::unique_ptr<PromptMaker> maker_;
+  std::unique_ptr<PromptService> prompt_service_;
+  std::unique_ptr<TaskService> task_service_;
+  GrpcEndpoint grpc_;
+  std::unique_ptr<HttpEndpoint> http_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable stopped_changed_;
+  // Guarded by mutex_:
+  bool serving_ = false;
+  bool stopping_ = false;
+  bool stopped_ = false;
+};
+
+absl::Status Server::Impl::Open() {
+  DDPT_RETURN_IF_ERROR(ValidateConfig(config_));
+  DDPT_RETURN_IF_ERROR(MakeDirectory(config_.state + "/uploads"));
+  DDPT_ASSIGN_OR_RETURN(registry_, SqliteRegistry::Open({.state_directory = config_.state}));
+  DDPT_RETURN_IF_ERROR(OpenPools());
+  DDPT_RETURN_IF_ERROR(OpenTasks());
+  return OpenServices();
+}
+
+absl::Status Server::Impl::OpenPools() {
+  DDPT_ASSIGN_OR_RETURN(const int device, DeviceNumber(config_.device));
+  const size_t processors = std::max(1u, std::thread::hardware_concurrency());
+  DDPT_ASSIGN_OR_RETURN(control_, StreamPool::Create({.threads = kControlThreads}));
+  DDPT_ASSIGN_OR_RETURN(loader_, StreamPool::Create({.threads = 1, .queue_limit = 4096}));
+  DDPT_ASSIGN_OR_RETURN(reference_, StreamPool::Create({.threads = 1}));
+  DDPT_ASSIGN_OR_RETURN(
+      pool_, StreamPool::Create({.threads = config_.threads > 0 ? config_.threads : processors,
+                                 .device = device,
+                                 .queue_limit = 4096,
+                                 .on_wait = [this](auto wait) { metrics_.StreamPoolWait(wait); }}));
+  return absl::OkStatus();
+}
+
+absl::Status Server::Impl::OpenTasks() {
+  const auto on_change = [this](const std::string& task, uint64_t active,
+                                const std::string& digest) {
+    health_.SetTask(task, active > 0);
+    if (active > 0) {
+      metrics_.SetTask(task, active, digest);
+    } else {
+      metrics_.RemoveTask(task);
+    }
+  };
+  DDPT_ASSIGN_OR_RETURN(
+      catalog_, TaskCatalog::Create(*registry_, *loader_,
+                                    {.engines = config_.engine_cache, .on_change = on_change}));
+  for (const TaskImport& import : config_.import_tasks) {
+    DDPT_RETURN_IF_ERROR(Annotate(ImportTask(import), "import-task"));
+  }
+  return absl::OkStatus();
+}
+
+// A file that the task has already stays as it is: what was promoted since is not undone.
+absl::Status Server::Impl::ImportTask(const TaskImport& import) {
+  DDPT_RETURN_IF_ERROR(CheckTaskName(import.task));
+  DDPT_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(import.path));
+  const auto versions = registry_->ListVersions(import.task);
+  if (versions.ok()) {
+    const std::string digest = Sha256Hex(file->bytes());
+    const auto same = [&](const TaskVersion& version) { return version.digest == digest; };
+    if (std::any_of(versions->begin(), versions->end(), same)) return absl::OkStatus();
+  }
+  return Annotate(catalog_->Import(import.task, file->bytes(), Promotion::kAlways).status(),
+                  import.path);
+}
+
+absl::Status Server::Impl::OpenServices() {
+  DDPT_ASSIGN_OR_RETURN(std::string token, ReadToken(config_.token_file));
+  sampler_ = std::make_unique<PromptSampler>(
+      PromptSampler::Options{.batch_capacity = config_.batch_capacity}, *pool_, *reference_,
+      metrics_);
+  calls_ =
+      std::make_unique<Calls>(Calls::Options{.sample_limit = config_.sample_limit,
+                                             .sample_limit_per_task = config_.sample_limit_per_task,
+                                             .generate_limit = config_.generate_limit,
+                                             .control_limit = config_.control_limit,
+                                             .token = std::move(token),
+                                             .on_internal_error = [this] { CheckDevices(); }},
+                              metrics_, log_, *control_);
+  maker_ =
+      std::make_unique<PromptMaker>(*catalog_, *sampler_, nullptr,
+                                    RequestLimits{.max_count = config_.max_count,
+                                                  .max_message_bytes = config_.max_message_bytes});
+  prompt_service_ = std::make_unique<PromptService>(*calls_, *maker_, "");
+  task_service_ =
+      std::make_unique<TaskService>(*calls_, *registry_, *catalog_, config_.state + "/uploads");
+  return absl::OkStatus();
+}
+
+absl::Status Server::Impl::Serve() {
+  DDPT_RETURN_IF_ERROR(ServeMetrics());
+  DDPT_ASSIGN_OR_RETURN(grpc_, StartGrpc(config_, {prompt_service_.get(), task_service_.get()}));
+  health_.Attach(grpc_.server->GetHealthCheckService());
+  {
+    std::lock_guard lock(mutex_);
+    serving_ = true;
+  }
+  log_.Info("serving", {{"version", DDPT_VERSION},
+                        {"grpc", address()},
+                        {"metrics", metrics_address()},
+                        {"state", config_.state},
+                        {"workers", pool_->threads()}});
+  return WriteEndpoints();
+}
+
+absl::Status Server::Impl::ServeMetrics() {
+  if (config_.metrics_listen.empty()) return absl::OkStatus();
+  const auto metrics = [this] {
+    metrics_.StreamPoolThreads(pool_->busy(), pool_->threads());
+    return prometheus::TextSerializer().Serialize(prometheus_->Collect());
+  };
+  DDPT_ASSIGN_OR_RETURN(http_, HttpEndpoint::Create({.address = config_.metrics_listen,
+                                                     .metrics = metrics,
+                                                     .ready = [this] { return Ready(); }}));
+  return absl::OkStatus();
+}
+
+absl::Status Server::Impl::WriteEndpoints() const {
+  const nlohmann::json endpoints = {
+      {"grpc", address()}, {"metrics", metrics_address()}, {"pid", getpid()}};
+  return WriteFileAtomic(EndpointsPath(), endpoints.dump() + "\n");
+}
+
+absl::Status Server::Impl::Ready() const {
+  DDPT_RETURN_IF_ERROR(pool_->health());
+  std::lock_guard lock(mutex_);
+  if (stopping_) return absl::UnavailableError("draining");
+  return serving_ ? absl::OkStatus() : absl::UnavailableError("starting");
+}
+
+void Server::Impl::CheckDevices() {
+  const absl::Status status = pool_->health();
+  if (status.ok()) return;
+  health_.Stop();
+  log_.Error("device lost", {{"message", std::string(status.message())}});
+}
+
+void Server::Impl::Shutdown(TimePoint deadline) {
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(stopping_, true)) return;
+  }
+  if (grpc_.server) Drain(deadline);
+  http_.reset();
+  std::lock_guard lock(mutex_);
+  stopped_ = true;
+  stopped_changed_.notify_all();
+}
+
+void Server::Impl::Drain(TimePoint deadline) {
+  health_.Stop();
+  calls_->Close();
+  log_.Info("draining", nlohmann::json::object());
+  const bool in_time = calls_->WaitIdle(deadline);
+  if (!in_time) {
+    calls_->StopAll();
+    sampler_->Stop();
+    calls_->WaitIdle(steady_clock::now() + kStopTime);
+  }
+  grpc_.server->Shutdown(std::chrono::system_clock::now() + kLastWords);
+  grpc_.server->Wait();
+  std::error_code ignored;
+  std::filesystem::remove(EndpointsPath(), ignored);
+  log_.Info("stopped", {{"all_answered", in_time}});
+}
+
+void Server::Impl::Wait() {
+  std::unique_lock lock(mutex_);
+  stopped_changed_.wait(lock, [this] { return stopped_; });
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::~Server() = default;
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(Config config) {
+  auto impl = std::make_unique<Impl>(std::move(config));
+  DDPT_RETURN_IF_ERROR(impl->Open());
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+absl::Status Server::Serve() { return impl_->Serve(); }
+void Server::Shutdown(TimePoint deadline) {
+  impl_->Shutdown(deadline);
+  impl_->Wait();
+}
+void Server::Wait() { impl_->Wait(); }
+std::string Server::address() const { return impl_->address(); }
+std::string Server::metrics_address() const { return impl_->metrics_address(); }
+
+}  // namespace ddpt

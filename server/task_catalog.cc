@@ -1,0 +1,210 @@
+#include "server/task_catalog.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+
+namespace ddpt {
+namespace {
+
+using EngineOr = absl::StatusOr<std::shared_ptr<const LatentEngine>>;
+
+EngineOr BuildEngine(const std::string& path, const std::string& digest) {
+  auto denoiser = Denoiser::Load(path);
+  if (!denoiser.ok()) {
+    return absl::DataLossError(absl::StrCat("stored denoiser: ", denoiser.status().message()));
+  }
+  if ((*denoiser)->digest() != digest) {
+    return absl::DataLossError(absl::StrCat("stored denoiser: ", path, " has the digest ",
+                                            (*denoiser)->digest(), " instead of ", digest));
+  }
+  return LatentEngine::Create(*std::move(denoiser));
+}
+
+}  // namespace
+
+TaskCatalog::TaskCatalog(Registry& registry, StreamPool& loader, Options options)
+    : registry_(registry), loader_(loader), options_(std::move(options)) {}
+
+absl::StatusOr<std::unique_ptr<TaskCatalog>> TaskCatalog::Create(Registry& registry,
+                                                                 StreamPool& loader,
+                                                                 Options options) {
+  std::unique_ptr<TaskCatalog> catalog(new TaskCatalog(registry, loader, std::move(options)));
+  std::string token;
+  do {
+    DDPT_ASSIGN_OR_RETURN(const TaskPage page, registry.ListTasks(1000, token));
+    for (const TaskRecord& task : page.tasks) {
+      DDPT_RETURN_IF_ERROR(catalog->Refresh(task.name));
+    }
+    token = page.next_page_token;
+  } while (!token.empty());
+  return catalog;
+}
+
+absl::Status TaskCatalog::Refresh(const std::string& name) {
+  std::lock_guard refreshing(refresh_mutex_);
+  const absl::StatusOr<TaskRecord> record = registry_.GetTask(name);
+  if (absl::IsNotFound(record.status())) {
+    {
+      std::lock_guard lock(mutex_);
+      tasks_.erase(name);
+    }
+    if (options_.on_change) options_.on_change(name, 0, "");
+    return absl::OkStatus();
+  }
+  DDPT_RETURN_IF_ERROR(record.status());
+  DDPT_ASSIGN_OR_RETURN(const auto versions, registry_.ListVersions(name));
+  Task task;
+  task.active = record->active_version;
+  std::string digest;
+  for (const TaskVersion& version : versions) {
+    task.versions[version.version] = {version.digest, version.path};
+    if (version.version == task.active) digest = version.digest;
+  }
+  const uint64_t active = task.active;
+  {
+    std::lock_guard lock(mutex_);
+    tasks_[name] = std::move(task);
+  }
+  if (options_.on_change) options_.on_change(name, active, digest);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TaskCatalog::Found> TaskCatalog::FindActive(const std::string& name,
+                                                           std::optional<uint64_t> version) const {
+  std::lock_guard lock(mutex_);
+  const auto task = tasks_.find(name);
+  if (task == tasks_.end()) return absl::NotFoundError(absl::StrCat("no task \"", name, "\""));
+  const uint64_t number = version.value_or(task->second.active);
+  const auto found = task->second.versions.find(number);
+  if (found != task->second.versions.end()) return Found{number, found->second};
+  if (version)
+    return absl::NotFoundError(absl::StrCat("task \"", name, "\" has no version ", number));
+  return absl::FailedPreconditionError(
+      absl::StrCat("task \"", name, "\" has no active version; promote one"));
+}
+
+absl::StatusOr<TaskCatalog::Found> TaskCatalog::FindByDigest(const std::string& name,
+                                                             std::string_view digest) const {
+  const std::string prefix = absl::BytesToHexString(Piece(digest));
+  std::lock_guard lock(mutex_);
+  const auto task = tasks_.find(name);
+  if (task == tasks_.end()) return absl::NotFoundError(absl::StrCat("no task \"", name, "\""));
+  for (const auto& [number, version] : task->second.versions) {
+    if (absl::StartsWith(version.digest, prefix)) return Found{number, version};
+  }
+  return absl::NotFoundError(absl::StrCat("task \"", name, "\" has no version with a denoiser ",
+                                          prefix, "...; was it deleted?"));
+}
+
+void TaskCatalog::Load(const std::string& task, std::optional<uint64_t> version, Ready ready) {
+  LoadFound(task, FindActive(task, version), std::move(ready));
+}
+
+void TaskCatalog::LoadByDigest(const std::string& task, std::string_view digest_prefix,
+                               Ready ready) {
+  LoadFound(task, FindByDigest(task, digest_prefix), std::move(ready));
+}
+
+void TaskCatalog::LoadFound(const std::string& task, absl::StatusOr<Found> found, Ready ready) {
+  if (!found.ok()) return ready(found.status());
+  LoadedTask loaded{task, found->number, nullptr};
+  {
+    std::unique_lock lock(mutex_);
+    const bool first = !engines_.contains(found->version.digest);
+    Entry& entry = engines_[found->version.digest];
+    if (entry.engine) {
+      Touch(found->version.digest, entry);
+      loaded.engine = entry.engine;
+    } else {
+      entry.waiting.push_back([loaded, ready](const EngineOr& engine) mutable {
+        if (!engine.ok()) return ready(engine.status());
+        loaded.engine = *engine;
+        ready(std::move(loaded));
+      });
+      lock.unlock();
+      if (first) Build(found->version);
+      return;
+    }
+  }
+  ready(std::move(loaded));
+}
+
+void TaskCatalog::Build(const Version& version) {
+  const absl::Status status = loader_.Submit(
+      {.key = "load",
+       .run =
+           [this, version](Stream&) {
+             Finish(version.digest, BuildEngine(version.path, version.digest));
+             return Progress::kDone;
+           },
+       .on_error = [this, version](const absl::Status& error) { Finish(version.digest, error); }});
+  if (!status.ok()) Finish(version.digest, status);
+}
+
+void TaskCatalog::Finish(const std::string& digest, const EngineOr& engine) {
+  decltype(Entry::waiting) waiting;
+  std::vector<std::shared_ptr<const LatentEngine>> dropped;
+  {
+    std::lock_guard lock(mutex_);
+    Entry& entry = engines_[digest];
+    waiting.swap(entry.waiting);
+    if (entry.engine) return;
+    if (!engine.ok()) {
+      engines_.erase(digest);
+    } else {
+      entry.engine = *engine;
+      recent_.push_front(digest);
+      entry.recency = recent_.begin();
+    }
+    while (recent_.size() > options_.engines) {
+      dropped.push_back(std::move(engines_[recent_.back()].engine));
+      engines_.erase(recent_.back());
+      recent_.pop_back();
+    }
+  }
+  for (const auto& ready : waiting) ready(engine);
+}
+
+void TaskCatalog::Touch(const std::string& digest, Entry& entry) {
+  recent_.erase(entry.recency);
+  recent_.push_front(digest);
+  entry.recency = recent_.begin();
+}
+
+absl::StatusOr<TaskVersion> TaskCatalog::Import(const std::string& task, std::string_view file,
+                                                Promotion promotion) {
+  DDPT_ASSIGN_OR_RETURN(const auto denoiser, Denoiser::Parse(file, "denoiser file"));
+  DenoiserSpec spec = denoiser->spec();
+  spec.extra.clear();
+  DDPT_ASSIGN_OR_RETURN(TaskVersion version,
+                        registry_.ImportVersion(task, file, ToMetadata(spec), promotion));
+  DDPT_RETURN_IF_ERROR(Refresh(task));
+  return version;
+}
+
+absl::StatusOr<TaskRecord> TaskCatalog::Promote(const std::string& task, uint64_t version,
+                                                std::optional<uint64_t> expected_version) {
+  DDPT_ASSIGN_OR_RETURN(TaskRecord record, registry_.PromoteTask(task, version, expected_version));
+  DDPT_RETURN_IF_ERROR(Refresh(task));
+  return record;
+}
+
+absl::StatusOr<TaskRecord> TaskCatalog::Rollback(const std::string& task,
+                                                 std::optional<uint64_t> expected_version) {
+  DDPT_ASSIGN_OR_RETURN(TaskRecord record, registry_.RollbackTask(task, expected_version));
+  DDPT_RETURN_IF_ERROR(Refresh(task));
+  return record;
+}
+
+absl::Status TaskCatalog::Delete(const std::string& task,
+                                 std::optional<uint64_t> expected_version) {
+  DDPT_RETURN_IF_ERROR(registry_.DeleteTask(task, expected_version));
+  return Refresh(task);
+}
+
+}  // namespace ddpt

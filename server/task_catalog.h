@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/diffusion/latent_engine.h"
+#include "core/registry/registry.h"
+#include "core/runtime/stream_pool.h"
+
+namespace ddpt {
+
+// A version of a task, ready to sample from. Requests hold it for as long as they need it, whatever
+// becomes of the task meanwhile.
+struct LoadedTask {
+  std::string task;
+  uint64_t version = 0;
+  std::shared_ptr<const LatentEngine> engine;
+};
+
+// The registry's tasks in memory: which versions there are, which one is active, and the engines of
+// those that are in use, loaded when first asked for and dropped when not used for long. All
+// changes of tasks go through here, so memory and registry agree. Thread-safe.
+class TaskCatalog {
+ public:
+  struct Options {
+    size_t engines = 64;  // kept, besides those that requests hold
+    // Told of a task's active version (0: none left, the task is gone) whenever that may have
+    // changed. Calls do not overlap. May be null.
+    std::function<void(const std::string& task, uint64_t active, const std::string& digest)>
+        on_change;
+  };
+  using Ready = std::function<void(absl::StatusOr<LoadedTask>)>;
+
+  // Reads the registry; blocks. `registry` and `loader`, where engines are built (up to seconds
+  // each), must outlive the catalog and all loads.
+  static absl::StatusOr<std::unique_ptr<TaskCatalog>> Create(Registry& registry, StreamPool& loader,
+                                                             Options options);
+
+  // Does not block. Calls `ready` once: at once where the engine is in memory or the task or
+  // version is unknown (NOT_FOUND), else on a thread of the loader. Without `version`: the active
+  // one.
+  void Load(const std::string& task, std::optional<uint64_t> version, Ready ready);
+  // The version of the task whose denoiser's SHA-256 begins with these raw bytes.
+  void LoadByDigest(const std::string& task, std::string_view digest_prefix, Ready ready);
+
+  // The rest blocks on the registry. Errors are the registry's.
+  // Checks a denoiser file and stores it as a version of the task.
+  absl::StatusOr<TaskVersion> Import(const std::string& task, std::string_view file,
+                                     Promotion promotion);
+  absl::StatusOr<TaskRecord> Promote(const std::string& task, uint64_t version,
+                                     std::optional<uint64_t> expected_version);
+  absl::StatusOr<TaskRecord> Rollback(const std::string& task,
+                                      std::optional<uint64_t> expected_version);
+  absl::Status Delete(const std::string& task, std::optional<uint64_t> expected_version);
+  // Reads a task again, after someone else changed it in the registry.
+  absl::Status Refresh(const std::string& task);
+
+ private:
+  struct Version {
+    std::string digest;  // hexadecimal
+    std::string path;
+  };
+  struct Task {
+    uint64_t active = 0;
+    std::map<uint64_t, Version> versions;
+  };
+  // An engine, or those who wait for one.
+  struct Entry {
+    std::shared_ptr<const LatentEngine> engine;
+    std::vector<std::function<void(const absl::StatusOr<std::shared_ptr<const LatentEngine>>&)>>
+        waiting;
+    std::list<std::string>::iterator recency;
+  };
+  struct Found {
+    uint64_t number = 0;
+    Version version;
+  };
+
+  TaskCatalog(Registry& registry, StreamPool& loader, Options options);
+  absl::StatusOr<Found> FindActive(const std::string& task, std::optional<uint64_t> version) const;
+  absl::StatusOr<Found> FindByDigest(const std::string& task, std::string_view digest) const;
+  void LoadFound(const std::string& task, absl::StatusOr<Found> found, Ready ready);
+  void Build(const Version& version);
+  void Finish(const std::string& digest,
+              const absl::StatusOr<std::shared_ptr<const LatentEngine>>& engine);
+  void Touch(const std::string& digest, Entry& entry);
+
+  Registry& registry_;
+  StreamPool& loader_;
+  const Options options_;
+  std::mutex refresh_mutex_;  // held while the registry is read, before mutex_
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_:
+  std::map<std::string, Task> tasks_;
+  std::map<std::string, Entry> engines_;  // by digest
+  std::list<std::string> recent_;         // digests of built engines, last used first
+};
+
+}  // namespace ddpt

@@ -1,0 +1,111 @@
+#include "server/task_service.h"
+
+#include <utility>
+
+#include "core/base/status.h"
+#include "server/import_call.h"
+#include "server/task_info.h"
+#include "server/validate.h"
+
+namespace ddpt {
+namespace {
+
+constexpr char kService[] = "ddpt.v1.TaskService";
+constexpr uint32_t kDefaultPage = 100;
+
+template <typename Request>
+std::optional<uint64_t> Expected(const Request& request) {
+  if (!request.has_expected_version()) return std::nullopt;
+  return request.expected_version();
+}
+
+}  // namespace
+
+TaskService::TaskService(Calls& calls, Registry& registry, TaskCatalog& catalog,
+                         std::string upload_directory)
+    : calls_(calls),
+      registry_(registry),
+      catalog_(catalog),
+      upload_directory_(std::move(upload_directory)),
+      list_(calls.metrics().AddMethod(kService, "ListTasks", "unary", /*queues=*/false)),
+      get_(calls.metrics().AddMethod(kService, "GetTask", "unary", /*queues=*/false)),
+      import_(calls.metrics().AddMethod(kService, "ImportTask", "client_stream",
+                                        /*queues=*/false)),
+      promote_(calls.metrics().AddMethod(kService, "PromoteTask", "unary", /*queues=*/false)),
+      rollback_(calls.metrics().AddMethod(kService, "RollbackTask", "unary", /*queues=*/false)),
+      delete_(calls.metrics().AddMethod(kService, "DeleteTask", "unary", /*queues=*/false)) {}
+
+grpc::ServerUnaryReactor* TaskService::ListTasks(grpc::CallbackServerContext* context,
+                                                 const v1::ListTasksRequest* request,
+                                                 v1::ListTasksResponse* response) {
+  auto* call = new UnaryCall(calls_, list_, *context);
+  return call->RunBlocking("", [=, this]() -> absl::Status {
+    DDPT_RETURN_IF_ERROR(ValidatePageSize(request->page_size()));
+    const uint32_t size = request->page_size() > 0 ? request->page_size() : kDefaultPage;
+    DDPT_ASSIGN_OR_RETURN(const TaskPage page, registry_.ListTasks(size, request->page_token()));
+    for (const TaskRecord& task : page.tasks) {
+      const absl::Status status = FillTaskInfo(registry_, task.name, response->add_tasks());
+      if (absl::IsNotFound(status)) {
+        response->mutable_tasks()->RemoveLast();
+      } else if (!status.ok()) {
+        return status;
+      }
+    }
+    response->set_next_page_token(page.next_page_token);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* TaskService::GetTask(grpc::CallbackServerContext* context,
+                                               const v1::GetTaskRequest* request,
+                                               v1::TaskInfo* response) {
+  auto* call = new UnaryCall(calls_, get_, *context);
+  return call->RunBlocking(
+      request->task(), [=, this] { return FillTaskInfo(registry_, request->task(), response); });
+}
+
+grpc::ServerReadReactor<v1::ImportTaskRequest>* TaskService::ImportTask(
+    grpc::CallbackServerContext* context, v1::TaskInfo* response) {
+  const auto store = [=, this](const v1::ImportTaskRequest::Header& header,
+                               std::string_view file) -> absl::Status {
+    const Promotion promotion =
+        header.promote() == v1::PROMOTE_POLICY_NEVER ? Promotion::kNever : Promotion::kAlways;
+    DDPT_RETURN_IF_ERROR(catalog_.Import(header.task(), file, promotion).status());
+    return FillTaskInfo(registry_, header.task(), response);
+  };
+  auto* call = new ImportCall(calls_, import_, *context, upload_directory_, store);
+  call->Start();
+  return call;
+}
+
+grpc::ServerUnaryReactor* TaskService::PromoteTask(grpc::CallbackServerContext* context,
+                                                   const v1::PromoteTaskRequest* request,
+                                                   v1::TaskInfo* response) {
+  auto* call = new UnaryCall(calls_, promote_, *context);
+  return call->RunBlocking(request->task(), [=, this]() -> absl::Status {
+    if (request->version() == 0) return FieldError("version", "0 is below 1");
+    DDPT_RETURN_IF_ERROR(
+        catalog_.Promote(request->task(), request->version(), Expected(*request)).status());
+    return FillTaskInfo(registry_, request->task(), response);
+  });
+}
+
+grpc::ServerUnaryReactor* TaskService::RollbackTask(grpc::CallbackServerContext* context,
+                                                    const v1::RollbackTaskRequest* request,
+                                                    v1::TaskInfo* response) {
+  auto* call = new UnaryCall(calls_, rollback_, *context);
+  return call->RunBlocking(request->task(), [=, this]() -> absl::Status {
+    DDPT_RETURN_IF_ERROR(catalog_.Rollback(request->task(), Expected(*request)).status());
+    return FillTaskInfo(registry_, request->task(), response);
+  });
+}
+
+grpc::ServerUnaryReactor* TaskService::DeleteTask(grpc::CallbackServerContext* context,
+                                                  const v1::DeleteTaskRequest* request,
+                                                  v1::DeleteTaskResponse*) {
+  auto* call = new UnaryCall(calls_, delete_, *context);
+  return call->RunBlocking(
+      request->task(), [=, this] { return catalog_.Delete(request->task(), Expected(*request)); });
+}
+
+}  // namespace ddpt

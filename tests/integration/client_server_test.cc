@@ -1,0 +1,110 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "client/command_line.h"
+#include "client/exit_code.h"
+#include "client/load.h"
+#include "client/prompt_file.h"
+#include "tests/integration/server_fixture.h"
+
+namespace ddpt {
+namespace {
+
+using nlohmann::json;
+
+struct Outcome {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+// The command line and the load generator against a real server.
+class ClientServerTest : public testing::Test {
+ protected:
+  ClientServerTest() : server_(TestConfig(directory_.path() + "/state")) {
+    std::ofstream(file_, std::ios::binary) << DenoiserFile(SmallSpec(), 1);
+  }
+
+  Outcome Ddpt(std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--server", server_.server().address()});
+    std::ostringstream out, err;
+    const int code = RunCommandLine(std::move(arguments), out, err, /*terminal=*/false);
+    return {code, out.str(), err.str()};
+  }
+
+  void Import() {
+    const Outcome outcome = Ddpt({"tasks", "import", "sql", file_});
+    ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  }
+
+  TemporaryDirectory directory_;
+  std::string file_ = directory_.path() + "/denoiser.safetensors";
+  TestServer server_;
+};
+
+TEST_F(ClientServerTest, AnImportedTaskIsListed) {
+  Import();
+  const json list = json::parse(Ddpt({"tasks", "list", "--json"}).out);
+  ASSERT_EQ(list["tasks"].size(), 1u);
+  EXPECT_EQ(list["tasks"][0]["task"], "sql");
+  EXPECT_EQ(list["tasks"][0]["active_version"], "1");
+}
+
+TEST_F(ClientServerTest, AReplayGivesTheBytesOfTheSample) {
+  Import();
+  const std::string first = directory_.path() + "/first", second = directory_.path() + "/second";
+  const Outcome sample = Ddpt({"sample", "sql", "--steps", "20", "--out", first});
+  ASSERT_EQ(sample.code, kExitOk) << sample.err;
+  const std::string id = sample.out.substr(0, sample.out.find('\n'));
+  const Outcome replay = Ddpt({"sample", "--replay", id, "--require-exact", "--out", second});
+  ASSERT_EQ(replay.code, kExitOk) << replay.err;
+  EXPECT_EQ(ReadPrompt(first, 0)->data(), ReadPrompt(second, 0)->data());
+}
+
+TEST_F(ClientServerTest, ABadValueNamesItsField) {
+  Import();
+  const Outcome outcome = Ddpt({"sample", "sql", "--steps", "0", "--json"});
+  EXPECT_EQ(outcome.code, kExitUsage);
+  EXPECT_EQ(json::parse(outcome.err)["error"]["field"], "sampling.steps");
+}
+
+TEST_F(ClientServerTest, AnUnknownTaskIsNotFound) {
+  EXPECT_EQ(Ddpt({"sample", "nothing"}).code, kExitNotFound);
+}
+
+TEST_F(ClientServerTest, VersionsAreChangedByTheirExpectation) {
+  Import();
+  std::ofstream(file_, std::ios::binary) << DenoiserFile(SmallSpec(), 2);
+  Import();
+  EXPECT_EQ(Ddpt({"tasks", "promote", "sql", "1", "--expected-version", "1"}).code, kExitConflict);
+  EXPECT_EQ(Ddpt({"tasks", "promote", "sql", "1", "--expected-version", "2"}).code, kExitOk);
+  const Outcome rolled = Ddpt({"tasks", "rollback", "sql", "--json"});
+  EXPECT_EQ(json::parse(rolled.out)["active_version"], "2");
+  EXPECT_EQ(Ddpt({"tasks", "delete", "sql"}).code, kExitOk);
+  EXPECT_EQ(Ddpt({"tasks", "get", "sql"}).code, kExitNotFound);
+}
+
+TEST_F(ClientServerTest, LoadFindsEqualBytesAndEqualCounts) {
+  Import();
+  LoadOptions options;
+  options.connection.target = server_.server().address();
+  options.request.set_task("sql");
+  options.request.mutable_sampling()->set_steps(20);
+  options.clients = 8;
+  options.duration = std::chrono::milliseconds(500);
+  options.metrics = server_.server().metrics_address();
+  const auto result = RunLoad(options);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_GT(result->ok, 16u);
+  EXPECT_EQ(result->failed(), 0u);
+  EXPECT_EQ(result->mismatches, 0u);
+  EXPECT_EQ(result->server_ok, static_cast<int64_t>(result->ok));
+  EXPECT_TRUE(result->counts_agree());
+}
+
+}  // namespace
+}  // namespace ddpt

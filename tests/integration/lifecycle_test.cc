@@ -1,0 +1,206 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "client/http_get.h"
+#include "client/status.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "nlohmann/json.hpp"
+#include "tests/integration/server_fixture.h"
+
+extern char** environ;
+
+namespace ddpt {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using testing::HasSubstr;
+
+// `ddpt-server` as a process of its own.
+class Child {
+ public:
+  explicit Child(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), DDPT_SERVER_BINARY);
+    std::vector<char*> pointers;
+    for (std::string& argument : arguments) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    EXPECT_EQ(posix_spawn(&pid_, DDPT_SERVER_BINARY, nullptr, nullptr, pointers.data(), environ),
+              0);
+  }
+  ~Child() {
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      Wait();
+    }
+  }
+
+  void Signal(int signal) { kill(pid_, signal); }
+  // The exit code.
+  int Wait() {
+    int status = 0;
+    waitpid(std::exchange(pid_, -1), &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+std::vector<std::string> Arguments(const std::string& state) {
+  return {"--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--state",   state,
+          "--model",  "none",        "--log-level",      "off",         "--threads", "2"};
+}
+
+nlohmann::json AwaitEndpoints(const std::string& state) {
+  const auto deadline = steady_clock::now() + TestServer::kTimeout;
+  while (steady_clock::now() < deadline) {
+    const auto text = ReadFile(state + "/endpoints.json", 4096);
+    if (text.ok()) return nlohmann::json::parse(*text);
+    std::this_thread::yield();
+  }
+  ADD_FAILURE() << "the server has not started";
+  return {};
+}
+
+void ImportSlowTask(const std::string& state) {
+  TestServer server(TestConfig(state));
+  ASSERT_TRUE(server.Import("slow", DenoiserFile(SlowSpec(), 1)).ok());
+}
+
+TEST(LifecycleTest, SecondServerOnTheStateDirectoryIsRefused) {
+  TemporaryDirectory directory;
+  TestServer first(TestConfig(directory.path()));
+  Child second(Arguments(directory.path()));
+  EXPECT_EQ(second.Wait(), 1);
+  const auto in_process = Server::Create(TestConfig(directory.path())).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(in_process)) << in_process;
+  EXPECT_THAT(std::string(in_process.message()), HasSubstr(directory.path()));
+}
+
+TEST(LifecycleTest, SecondServerOnThePortIsRefused) {
+  TemporaryDirectory one, two;
+  TestServer first(TestConfig(one.path()));
+  Config config = TestConfig(two.path());
+  config.listen = first.server().address();
+  auto second = Server::Create(config);
+  ASSERT_TRUE(second.ok()) << second.status();
+  const absl::Status status = (*second)->Serve();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(config.listen));
+}
+
+TEST(LifecycleTest, SecondServerOnTheMetricsPortIsRefused) {
+  TemporaryDirectory one, two;
+  TestServer first(TestConfig(one.path()));
+  Config config = TestConfig(two.path());
+  config.metrics_listen = first.server().metrics_address();
+  auto second = Server::Create(config);
+  ASSERT_TRUE(second.ok()) << second.status();
+  const absl::Status status = (*second)->Serve();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(config.metrics_listen));
+}
+
+TEST(LifecycleTest, BadSettingIsOneLineAndExitCodeOne) {
+  EXPECT_EQ(Child({"--threads", "1000"}).Wait(), 1);
+  EXPECT_EQ(Child({"--check"}).Wait(), 0);
+}
+
+TEST(LifecycleTest, DrainAnswersAllThatWereAccepted) {
+  constexpr int kClients = 64;
+  TemporaryDirectory directory;
+  ImportSlowTask(directory.path());
+  Child child(Arguments(directory.path()));
+  const auto endpoints = AwaitEndpoints(directory.path());
+  const std::string address = endpoints["grpc"];
+  const std::string metrics = endpoints["metrics"];
+  const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  const auto stub = v1::PromptService::NewStub(channel);
+  std::atomic<int> answered{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.emplace_back([&, i] {
+      grpc::ClientContext context;
+      v1::SampleResponse response;
+      if (stub->Sample(&context, SampleOf("slow", i), &response).ok()) ++answered;
+    });
+  }
+  while (ScrapeMetric(metrics, "grpc_server_started_total", {"\"Sample\""}) < kClients) {
+    std::this_thread::yield();
+  }
+  child.Signal(SIGTERM);
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(answered, kClients);
+  EXPECT_EQ(child.Wait(), 0);
+  EXPECT_FALSE(ReadFile(directory.path() + "/endpoints.json", 4096).ok());
+}
+
+TEST(LifecycleTest, SecondSignalStopsNow) {
+  TemporaryDirectory directory;
+  ImportSlowTask(directory.path());
+  Child child(Arguments(directory.path()));
+  const auto endpoints = AwaitEndpoints(directory.path());
+  const auto channel =
+      grpc::CreateChannel(std::string(endpoints["grpc"]), grpc::InsecureChannelCredentials());
+  const auto stub = v1::PromptService::NewStub(channel);
+  std::thread client([&] {
+    grpc::ClientContext context;
+    v1::SampleResponse response;
+    EXPECT_FALSE(stub->Sample(&context, SampleOf("slow", 1, 1000), &response).ok());
+  });
+  while (ScrapeMetric(endpoints["metrics"], "ddpt_requests_running", {"\"Sample\""}) < 1) {
+    std::this_thread::yield();
+  }
+  child.Signal(SIGTERM);
+  while (AskHealth(channel, "") == 1) std::this_thread::yield();
+  child.Signal(SIGTERM);
+  EXPECT_EQ(child.Wait(), 130);
+  client.join();
+}
+
+TEST(LifecycleTest, DrainingRefusesNewCallsAndSaysSo) {
+  TemporaryDirectory directory;
+  TestServer server(TestConfig(directory.path()));
+  ASSERT_TRUE(server.Import("slow", DenoiserFile(SlowSpec(), 1)).ok());
+  LongSample running(server);
+  std::thread stopper(
+      [&] { server.server().Shutdown(steady_clock::now() + TestServer::kTimeout); });
+  while (server.Health("") == 1) std::this_thread::yield();
+  EXPECT_EQ(server.Health("slow"), 2);
+  const auto ready =
+      HttpGet(server.server().metrics_address(), "readyz", milliseconds(10'000)).status();
+  EXPECT_THAT(std::string(ready.message()), HasSubstr("503"));
+  EXPECT_TRUE(HttpGet(server.server().metrics_address(), "healthz", milliseconds(10'000)).ok());
+  absl::Status status;
+  do {
+    status = server.Sample(SampleOf("slow", 1), milliseconds(200)).status();
+  } while (absl::IsDeadlineExceeded(status));
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("draining"));
+  EXPECT_EQ(ErrorReason(status), "DRAINING");
+  EXPECT_TRUE(absl::IsCancelled(running.Cancel()));
+  stopper.join();
+}
+
+TEST(LifecycleTest, WhatTheDrainLeavesIsToldUnavailable) {
+  TemporaryDirectory directory;
+  TestServer server(TestConfig(directory.path()));
+  ASSERT_TRUE(server.Import("slow", DenoiserFile(SlowSpec(), 1)).ok());
+  absl::Status status;
+  std::thread client([&] { status = server.Sample(SampleOf("slow", 1, 1000)).status(); });
+  server.AwaitMetric("ddpt_requests_running", {"\"Sample\""}, 1);
+  server.server().Shutdown(steady_clock::now() + milliseconds(1));
+  client.join();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+}
+
+}  // namespace
+}  // namespace ddpt

@@ -1,0 +1,138 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "client/http_get.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "tests/integration/server_fixture.h"
+
+namespace ddpt {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+
+class ObservationTest : public testing::Test {
+ protected:
+  ObservationTest() : server_(TestConfig(directory_.path())) {
+    EXPECT_TRUE(server_.Import("small", DenoiserFile(SmallSpec(), 1)).ok());
+  }
+
+  TemporaryDirectory directory_;
+  TestServer server_;
+};
+
+TEST_F(ObservationTest, CountsAgreeWithTheClients) {
+  std::atomic<int> ok{0}, not_found{0};
+  std::vector<std::thread> clients;
+  for (int client = 0; client < 8; ++client) {
+    clients.emplace_back([&, client] {
+      for (int i = 0; i < 25; ++i) {
+        const auto response = server_.Sample(SampleOf(i % 5 == 0 ? "nobody" : "small", client));
+        if (response.ok()) ++ok;
+        if (absl::IsNotFound(response.status())) ++not_found;
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(ok, 160);
+  EXPECT_EQ(not_found, 40);
+  const std::string method = "grpc_method=\"Sample\"";
+  EXPECT_EQ(server_.Metric("grpc_server_started_total", {method}), 200);
+  EXPECT_EQ(server_.Metric("grpc_server_handled_total", {method, "\"OK\""}), 160);
+  EXPECT_EQ(server_.Metric("grpc_server_handled_total", {method, "\"NotFound\""}), 40);
+  EXPECT_EQ(server_.Metric("grpc_server_handling_seconds_count", {method}), 200);
+  EXPECT_EQ(server_.Metric("ddpt_task_requests_total", {"task=\"other\""}), 40);
+  EXPECT_EQ(server_.Metric("ddpt_sample_duration_seconds_count", {"sampler=\"ddim\""}), 160);
+  EXPECT_EQ(server_.Metric("ddpt_sample_steps_sum"), 160 * 100);
+  EXPECT_EQ(server_.Metric("ddpt_requests_running"), 0);
+  EXPECT_EQ(server_.Metric("ddpt_requests_waiting"), 0);
+}
+
+TEST_F(ObservationTest, EveryDocumentedFamilyIsThere) {
+  ASSERT_TRUE(server_.Sample(SampleOf("small", 1)).ok());
+  const auto text = HttpGet(server_.server().metrics_address(), "metrics", milliseconds(10'000));
+  ASSERT_TRUE(text.ok()) << text.status();
+  for (const char* family : {"grpc_server_started_total",
+                             "grpc_server_handled_total",
+                             "grpc_server_handling_seconds",
+                             "ddpt_requests_running",
+                             "ddpt_requests_waiting",
+                             "ddpt_requests_total",
+                             "ddpt_task_requests_total",
+                             "ddpt_request_duration_seconds",
+                             "ddpt_request_queue_seconds",
+                             "ddpt_time_to_first_token_seconds",
+                             "ddpt_inter_token_latency_seconds",
+                             "ddpt_generation_tokens_total",
+                             "ddpt_sample_duration_seconds",
+                             "ddpt_sample_step_seconds",
+                             "ddpt_sample_steps",
+                             "ddpt_sample_batch_size",
+                             "ddpt_stream_pool_streams",
+                             "ddpt_stream_pool_wait_seconds",
+                             "ddpt_task_info",
+                             "ddpt_cancel_latency_seconds",
+                             "ddpt_build_info"}) {
+    EXPECT_THAT(*text, HasSubstr(std::string("# TYPE ") + family + " "));
+  }
+}
+
+TEST_F(ObservationTest, PortAnswersProbesAndNothingElse) {
+  const std::string address = server_.server().metrics_address();
+  EXPECT_EQ(HttpGet(address, "healthz", milliseconds(10'000)).value(), "ok\n");
+  EXPECT_EQ(HttpGet(address, "readyz", milliseconds(10'000)).value(), "ready\n");
+  EXPECT_FALSE(HttpGet(address, "etc/passwd", milliseconds(10'000)).ok());
+}
+
+TEST_F(ObservationTest, ReflectionListsTheServices) {
+  const std::string list_services("\x3a\x00", 2);
+  const auto answer =
+      RawCall(server_.channel(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+              list_services);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_THAT(*answer, HasSubstr("ddpt.v1.PromptService"));
+  EXPECT_THAT(*answer, HasSubstr("grpc.health.v1.Health"));
+}
+
+TEST_F(ObservationTest, DescribeIsNotServedYet) {
+  grpc::ClientContext context;
+  v1::DescribeResponse response;
+  EXPECT_EQ(server_.prompts().Describe(&context, {}, &response).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST_F(ObservationTest, RequestIdComesBack) {
+  grpc::ClientContext context;
+  context.AddMetadata("x-request-id", "abc-1");
+  v1::SampleResponse response;
+  ASSERT_TRUE(server_.prompts().Sample(&context, SampleOf("small", 1), &response).ok());
+  const auto& metadata = context.GetServerInitialMetadata();
+  const auto found = metadata.find("x-request-id");
+  ASSERT_NE(found, metadata.end());
+  EXPECT_EQ(std::string(found->second.data(), found->second.size()), "abc-1");
+}
+
+TEST(TokenTest, CallersWithoutTheTokenAreTurnedAway) {
+  TemporaryDirectory directory;
+  Config config = TestConfig(directory.path() + "/state");
+  config.token_file = directory.path() + "/token";
+  ASSERT_TRUE(WriteFileAtomic(config.token_file, "secret\n").ok());
+  TestServer server(config);
+  const auto list = [&](const std::string& token) {
+    grpc::ClientContext context;
+    if (!token.empty()) context.AddMetadata("authorization", token);
+    v1::ListTasksResponse response;
+    return server.tasks().ListTasks(&context, {}, &response).error_code();
+  };
+  EXPECT_EQ(list(""), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(list("Bearer guessed"), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(list("Bearer secret"), grpc::StatusCode::OK);
+  EXPECT_EQ(server.Health(""), 1);
+}
+
+}  // namespace
+}  // namespace ddpt

@@ -1,0 +1,123 @@
+#include "server/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "core/base/file.h"
+#include "core/base/status.h"
+
+namespace ddpt {
+namespace {
+
+using testing::HasSubstr;
+
+Environment Variables(std::map<std::string, std::string> values) {
+  return [values](const std::string& name) -> std::optional<std::string> {
+    const auto found = values.find(name);
+    if (found == values.end()) return std::nullopt;
+    return found->second;
+  };
+}
+
+// The path of a configuration file with this text.
+std::string ConfigFile(const std::string& text) {
+  const std::string path = testing::TempDir() + "ddpt_config_test.conf";
+  EXPECT_TRUE(WriteFileAtomic(path, text).ok());
+  return path;
+}
+
+std::string ErrorOf(const std::vector<std::string>& arguments) {
+  const auto line = ParseCommandLine(arguments, Variables({}));
+  return line.ok() ? "" : std::string(line.status().message());
+}
+
+TEST(ConfigTest, DefaultsAreValid) {
+  const auto line = ParseCommandLine({}, Variables({}));
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.listen, "127.0.0.1:50051");
+  EXPECT_EQ(line->config.metrics_listen, "127.0.0.1:9464");
+}
+
+TEST(ConfigTest, FileIsBelowEnvironmentIsBelowFlag) {
+  const std::string file = ConfigFile("threads = 1\nmax-count = 11\nengine-cache = 21\n");
+  const auto line = ParseCommandLine({"--config", file, "--threads", "3"},
+                                     Variables({{"DDPT_THREADS", "2"}, {"DDPT_MAX_COUNT", "12"}}));
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.threads, 3u);
+  EXPECT_EQ(line->config.max_count, 12u);
+  EXPECT_EQ(line->config.engine_cache, 21u);
+}
+
+TEST(ConfigTest, FileIsFoundByVariable) {
+  const std::string file = ConfigFile("# a comment\nlisten = \"127.0.0.1:0\"\n");
+  const auto line = ParseCommandLine({}, Variables({{"DDPT_CONFIG", file}}));
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.listen, "127.0.0.1:0");
+}
+
+TEST(ConfigTest, ListsComeFromEverySource) {
+  const std::string file = ConfigFile("import-task = [\"a=1.bin\", \"b=2.bin\"]\n");
+  const auto from_file = ParseCommandLine({"--config", file}, Variables({}));
+  ASSERT_TRUE(from_file.ok()) << from_file.status();
+  ASSERT_EQ(from_file->config.import_tasks.size(), 2u);
+  EXPECT_EQ(from_file->config.import_tasks[1].path, "2.bin");
+
+  const auto from_variable =
+      ParseCommandLine({}, Variables({{"DDPT_IMPORT_TASK", "a=1.bin,b=2.bin"}}));
+  ASSERT_EQ(from_variable->config.import_tasks.size(), 2u);
+  const auto from_flags =
+      ParseCommandLine({"--import-task", "a=1.bin", "--import-task", "b=2.bin"}, Variables({}));
+  ASSERT_EQ(from_flags->config.import_tasks.size(), 2u);
+  EXPECT_EQ(from_flags->config.import_tasks[0].task, "a");
+}
+
+TEST(ConfigTest, UnknownKeyOfFileNamesFileAndLine) {
+  const std::string file = ConfigFile("threads = 1\nthraeds = 2\n");
+  const std::string error = ErrorOf({"--config", file});
+  EXPECT_THAT(error, HasSubstr(file + " line 2"));
+  EXPECT_THAT(error, HasSubstr("thraeds"));
+}
+
+TEST(ConfigTest, KeyGivenTwiceIsAnError) {
+  EXPECT_THAT(ErrorOf({"--config", ConfigFile("threads = 1\nthreads = 2\n")}), HasSubstr("twice"));
+}
+
+TEST(ConfigTest, UnknownFlagIsAnError) {
+  EXPECT_THAT(ErrorOf({"--thraeds", "2"}), HasSubstr("thraeds"));
+}
+
+TEST(ConfigTest, OutOfRangeNamesSettingValueAndLimit) {
+  const std::string error = ErrorOf({"--threads", "257"});
+  EXPECT_THAT(error, HasSubstr("command line: threads: 257 is outside 0..256"));
+}
+
+TEST(ConfigTest, BadValueNamesItsSource) {
+  const auto line = ParseCommandLine({}, Variables({{"DDPT_DRAIN_TIMEOUT", "soon"}}));
+  EXPECT_THAT(std::string(line.status().message()),
+              HasSubstr("environment: drain-timeout: \"soon\""));
+}
+
+TEST(ConfigTest, BadAddressIsAnError) {
+  EXPECT_THAT(ErrorOf({"--listen", "localhost"}), HasSubstr("HOST:PORT"));
+  EXPECT_THAT(ErrorOf({"--listen", "localhost:65536"}), HasSubstr("0..65535"));
+}
+
+TEST(ConfigTest, BadDeviceIsAnError) {
+  EXPECT_THAT(ErrorOf({"--device", "gpu"}), HasSubstr("auto, cpu, cuda:N"));
+}
+
+TEST(ConfigTest, CertificateNeedsKey) {
+  EXPECT_THAT(ErrorOf({"--tls-certificate", "a.pem"}), HasSubstr("tls-key"));
+}
+
+TEST(ConfigTest, CheckAndHelp) {
+  EXPECT_TRUE(ParseCommandLine({"--check"}, Variables({}))->check);
+  const auto help = ParseCommandLine({"--help"}, Variables({}));
+  ASSERT_TRUE(help->text.has_value());
+  EXPECT_THAT(*help->text, HasSubstr("DDPT_DRAIN_TIMEOUT"));
+}
+
+}  // namespace
+}  // namespace ddpt
