@@ -139,6 +139,8 @@ const std::vector<Setting>& Settings() {
                "Generate and Score requests inside at the same time"),
         Number("generate-batch", &Config::generate_batch, 1, 256,
                "Requests that generate together"),
+        Number("stream-buffer-bytes", &Config::stream_buffer_bytes, size_t{4} << 10,
+               size_t{64} << 20, "What may wait for the reader of a Generate stream"),
         Number("control-limit", &Config::control_limit, 1, 1'000'000,
                "Other requests inside at the same time"),
         Number("max-count", &Config::max_count, 1, 1024, "Largest count of a Sample request"),

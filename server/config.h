@@ -46,6 +46,9 @@ struct Config {
   size_t generate_limit = 256;
   // Requests that generate together, 1..256.
   size_t generate_batch = 16;
+  // What may wait for the reader of a Generate stream before the stream is ended, bytes, 4 KiB..64
+  // MiB.
+  size_t stream_buffer_bytes = size_t{256} << 10;
   // Other requests inside at the same time.
   size_t control_limit = 256;
   // Largest `count` of a SampleRequest, 1..1024.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/decoding/generator.h"
 #include "core/runtime/step_batcher.h"
 #include "ddpt/v1/code.pb.h"
 #include "server/base_model.h"

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/decoding/request.h"
 #include "core/runtime/stream_pool.h"
 #include "ddpt/v1/code.pb.h"
 #include "server/base_model.h"

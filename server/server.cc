@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -16,12 +17,15 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/registry/sqlite_registry.h"
+#include "server/base_model.h"
 #include "server/call.h"
+#include "server/code_service.h"
 #include "server/grpc_endpoint.h"
 #include "server/health.h"
 #include "server/http.h"
 #include "server/log.h"
 #include "server/metrics.h"
+#include "server/model_service.h"
 #include "server/prompt_maker.h"
 #include "server/prompt_sampler.h"
 #include "server/prompt_service.h"
@@ -84,8 +88,10 @@ class Server::Impl {
 
  private:
   absl::Status OpenPools();
+  absl::Status OpenModel();
   absl::Status OpenTasks();
   absl::Status ImportTask(const TaskImport& import);
+  absl::Status ImportModelTasks();
   absl::Status OpenServices();
   absl::Status ServeMetrics();
   absl::Status WriteEndpoints() const;
@@ -104,12 +110,15 @@ class Server::Impl {
   std::unique_ptr<StreamPool> loader_;     // engines
   std::unique_ptr<StreamPool> reference_;  // full-space sampling
   std::unique_ptr<StreamPool> pool_;       // everything else
+  std::shared_ptr<const BaseModel> base_;  // null: prompts only
   std::unique_ptr<TaskCatalog> catalog_;
   std::unique_ptr<PromptSampler> sampler_;
   std::unique_ptr<Calls> calls_;
   std::unique_ptr<PromptMaker> maker_;
   std::unique_ptr<PromptService> prompt_service_;
   std::unique_ptr<TaskService> task_service_;
+  std::unique_ptr<CodeService> code_service_;    // null without a base model
+  std::unique_ptr<ModelService> model_service_;  // likewise
   GrpcEndpoint grpc_;
   std::unique_ptr<HttpEndpoint> http_;
 
@@ -126,6 +135,7 @@ absl::Status Server::Impl::Open() {
   DDPT_RETURN_IF_ERROR(MakeDirectory(config_.state + "/uploads"));
   DDPT_ASSIGN_OR_RETURN(registry_, SqliteRegistry::Open({.state_directory = config_.state}));
   DDPT_RETURN_IF_ERROR(OpenPools());
+  DDPT_RETURN_IF_ERROR(OpenModel());
   DDPT_RETURN_IF_ERROR(OpenTasks());
   return OpenServices();
 }
@@ -144,6 +154,15 @@ absl::Status Server::Impl::OpenPools() {
   return absl::OkStatus();
 }
 
+absl::Status Server::Impl::OpenModel() {
+  const std::string directory = ModelDirectory(config_);
+  if (directory.empty()) return absl::OkStatus();
+  auto base = LoadBaseModel(directory, config_);
+  DDPT_RETURN_IF_ERROR(Annotate(base.status(), "model"));
+  base_ = *std::move(base);
+  return absl::OkStatus();
+}
+
 absl::Status Server::Impl::OpenTasks() {
   const auto on_change = [this](const std::string& task, uint64_t active,
                                 const std::string& digest) {
@@ -159,6 +178,21 @@ absl::Status Server::Impl::OpenTasks() {
                                     {.engines = config_.engine_cache, .on_change = on_change}));
   for (const TaskImport& import : config_.import_tasks) {
     DDPT_RETURN_IF_ERROR(Annotate(ImportTask(import), "import-task"));
+  }
+  return ImportModelTasks();
+}
+
+// The tasks that come with a model are files in its folder `tasks`; what has been made of a task
+// since, its deletion apart, is left alone.
+absl::Status Server::Impl::ImportModelTasks() {
+  if (!base_) return absl::OkStatus();
+  std::error_code error;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(base_->directory + "/tasks", error)) {
+    const std::filesystem::path& path = entry.path();
+    if (path.extension() != ".safetensors") continue;
+    if (registry_->GetTask(path.stem().string()).ok()) continue;
+    DDPT_RETURN_IF_ERROR(Annotate(ImportTask({path.stem().string(), path.string()}), "model"));
   }
   return absl::OkStatus();
 }
@@ -190,19 +224,30 @@ absl::Status Server::Impl::OpenServices() {
                                              .token = std::move(token),
                                              .on_internal_error = [this] { CheckDevices(); }},
                               metrics_, log_, *control_);
+  ConditionEncoder encoder;
+  if (base_) encoder = MakeConditionEncoder(base_, *pool_);
   maker_ =
-      std::make_unique<PromptMaker>(*catalog_, *sampler_, nullptr,
+      std::make_unique<PromptMaker>(*catalog_, *sampler_, std::move(encoder),
                                     RequestLimits{.max_count = config_.max_count,
                                                   .max_message_bytes = config_.max_message_bytes});
-  prompt_service_ = std::make_unique<PromptService>(*calls_, *maker_, "");
+  prompt_service_ =
+      std::make_unique<PromptService>(*calls_, *maker_, base_ ? base_->model->digest() : "");
   task_service_ =
       std::make_unique<TaskService>(*calls_, *registry_, *catalog_, config_.state + "/uploads");
+  if (!base_) return absl::OkStatus();
+  code_service_ = std::make_unique<CodeService>(
+      *calls_, base_, *maker_, *pool_,
+      CodeService::Options{.batch_rows = config_.generate_batch,
+                           .stream_buffer_bytes = config_.stream_buffer_bytes});
+  model_service_ = std::make_unique<ModelService>(*calls_, base_);
   return absl::OkStatus();
 }
 
 absl::Status Server::Impl::Serve() {
   DDPT_RETURN_IF_ERROR(ServeMetrics());
-  DDPT_ASSIGN_OR_RETURN(grpc_, StartGrpc(config_, {prompt_service_.get(), task_service_.get()}));
+  std::vector<grpc::Service*> services = {prompt_service_.get(), task_service_.get()};
+  if (base_) services.insert(services.end(), {code_service_.get(), model_service_.get()});
+  DDPT_ASSIGN_OR_RETURN(grpc_, StartGrpc(config_, services));
   health_.Attach(grpc_.server->GetHealthCheckService());
   {
     std::lock_guard lock(mutex_);
@@ -212,6 +257,7 @@ absl::Status Server::Impl::Serve() {
                         {"grpc", address()},
                         {"metrics", metrics_address()},
                         {"state", config_.state},
+                        {"model", base_ ? base_->name : ""},
                         {"workers", pool_->threads()}});
   return WriteEndpoints();
 }
@@ -268,6 +314,7 @@ void Server::Impl::Drain(TimePoint deadline) {
   if (!in_time) {
     calls_->StopAll();
     sampler_->Stop();
+    if (code_service_) code_service_->Stop();
     calls_->WaitIdle(steady_clock::now() + kStopTime);
   }
   grpc_.server->Shutdown(std::chrono::system_clock::now() + kLastWords);

@@ -100,7 +100,7 @@ absl::StatusOr<at::Tensor> Read(const SafetensorsFile& file, const std::string& 
                                 int64_t size) {
   const auto found = file.tensors().find(name);
   if (found == file.tensors().end()) return absl::NotFoundError("no tensor " + name);
-  return Copy(found->second.ToTensor().data, {-1, size});
+  return Copy(found->second.ToTensor().data, {found->second.shape[0], size});
 }
 
 absl::StatusOr<nlohmann::ordered_json> Run(const std::vector<std::string>& arguments) {

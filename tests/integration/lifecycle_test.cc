@@ -176,9 +176,9 @@ TEST(LifecycleTest, DrainingRefusesNewCallsAndSaysSo) {
   while (server.Health("") == 1) std::this_thread::yield();
   EXPECT_EQ(server.Health("slow"), 2);
   const auto ready =
-      HttpGet(server.server().metrics_address(), "readyz", milliseconds(10'000)).status();
+      HttpGet(server.server().metrics_address(), "/readyz", milliseconds(10'000)).status();
   EXPECT_THAT(std::string(ready.message()), HasSubstr("503"));
-  EXPECT_TRUE(HttpGet(server.server().metrics_address(), "healthz", milliseconds(10'000)).ok());
+  EXPECT_TRUE(HttpGet(server.server().metrics_address(), "/healthz", milliseconds(10'000)).ok());
   absl::Status status;
   do {
     status = server.Sample(SampleOf("slow", 1), milliseconds(200)).status();

@@ -54,7 +54,7 @@ TEST_F(ObservationTest, CountsAgreeWithTheClients) {
 
 TEST_F(ObservationTest, EveryDocumentedFamilyIsThere) {
   ASSERT_TRUE(server_.Sample(SampleOf("small", 1)).ok());
-  const auto text = HttpGet(server_.server().metrics_address(), "metrics", milliseconds(10'000));
+  const auto text = HttpGet(server_.server().metrics_address(), "/metrics", milliseconds(10'000));
   ASSERT_TRUE(text.ok()) << text.status();
   for (const char* family : {"grpc_server_started_total",
                              "grpc_server_handled_total",
@@ -83,9 +83,9 @@ TEST_F(ObservationTest, EveryDocumentedFamilyIsThere) {
 
 TEST_F(ObservationTest, PortAnswersProbesAndNothingElse) {
   const std::string address = server_.server().metrics_address();
-  EXPECT_EQ(HttpGet(address, "healthz", milliseconds(10'000)).value(), "ok\n");
-  EXPECT_EQ(HttpGet(address, "readyz", milliseconds(10'000)).value(), "ready\n");
-  EXPECT_FALSE(HttpGet(address, "etc/passwd", milliseconds(10'000)).ok());
+  EXPECT_EQ(HttpGet(address, "/healthz", milliseconds(10'000)).value(), "ok\n");
+  EXPECT_EQ(HttpGet(address, "/readyz", milliseconds(10'000)).value(), "ready\n");
+  EXPECT_FALSE(HttpGet(address, "/etc/passwd", milliseconds(10'000)).ok());
 }
 
 TEST_F(ObservationTest, ReflectionListsTheServices) {

@@ -28,7 +28,7 @@ using std::chrono::system_clock;
 constexpr size_t kChunk = 1 << 16;
 
 template <typename Response>
-absl::StatusOr<Response> Answer(const grpc::Status& status, Response response) {
+absl::StatusOr<Response> Answer(const grpc::Status& status, const Response& response) {
   if (!status.ok()) return FromGrpcStatus(status);
   return response;
 }
@@ -165,7 +165,7 @@ int TestServer::Health(const std::string& service) { return AskHealth(channel_, 
 
 double ScrapeMetric(const std::string& address, const std::string& family,
                     const std::vector<std::string>& labels) {
-  const auto text = HttpGet(address, "metrics", milliseconds(10'000));
+  const auto text = HttpGet(address, "/metrics", milliseconds(10'000));
   EXPECT_TRUE(text.ok()) << text.status();
   if (!text.ok()) return -1;
   double sum = 0;

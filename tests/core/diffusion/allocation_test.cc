@@ -1,22 +1,6 @@
-// A step of a batch allocates nothing. Counts the allocations of this thread for the whole binary.
-#include <cstdlib>
-#include <new>
-
+// A step of a batch allocates nothing.
+#include "tests/core/diffusion/allocation_counter.h"
 #include "tests/core/diffusion/testing.h"
-
-namespace {
-
-thread_local size_t allocations = 0;
-
-}  // namespace
-
-void* operator new(size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace ddpt {
 namespace {
@@ -32,10 +16,10 @@ TEST_P(AllocationTest, StepsAllocateNothing) {
   row.options.guidance_scale = 2;
   if (row.options.sampler == Sampler::kDdim) row.options.eta = 1;
   ASSERT_TRUE(batch->Join(row).ok());
-  const size_t before = allocations;
+  const size_t before = Allocations();
   size_t finished = 0;
   for (int step = 0; step < 20; ++step) finished += batch->Step().size();
-  EXPECT_EQ(allocations, before);
+  EXPECT_EQ(Allocations(), before);
   EXPECT_EQ(finished, 2);
 }
 

@@ -129,7 +129,8 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"AlpacaInputIsNumber",
                   kGoodAlpaca + "{\"instruction\": \"i\", \"input\": 3, \"output\": \"o\"}]",
                   "line 2", "'input': is number"},
-        Malformed{"BracesDoNotMatch", kGoodAlpaca + "{\"instruction\": \"i\"]", "line 2", "']' is missing"}),
+        Malformed{"BracesDoNotMatch", kGoodAlpaca + "{\"instruction\": \"i\"]", "line 2",
+                  "']' is missing"}),
     [](const auto& info) { return info.param.name; });
 
 TEST(DatasetTest, RefusesAnArrayFormatForLines) {

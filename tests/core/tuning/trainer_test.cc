@@ -1,0 +1,167 @@
+#include "core/tuning/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/digest.h"
+#include "core/decoding/scorer.h"
+#include "core/model/codet5p_model.h"
+
+namespace ddpt {
+namespace {
+
+std::shared_ptr<const LanguageModel> TinyModel() {
+  Codet5pConfig config;
+  config.encoder = {.width = 16, .layers = 2, .heads = 4, .rotary_dim = 4, .inner = 32};
+  config.decoder = {.width = 24, .layers = 2, .heads = 4, .rotary_dim = 4, .inner = 48};
+  config.vocabulary_size = 40;
+  config.max_positions = 64;
+  return *CreateCodet5pModel(config, RandomCodet5pWeights(config, 3, 0.3f), "tiny");
+}
+
+// Answers repeat the last instruction token, so there is something to learn.
+std::vector<EncodedExample> Examples(uint32_t count, uint32_t salt) {
+  std::vector<EncodedExample> examples;
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t a = 1 + (7 * i + salt) % 30, b = 1 + (11 * i + salt) % 30;
+    examples.push_back({{a, b, 5}, {5, 9, 5, 0}});
+  }
+  return examples;
+}
+
+TuningOptions SmallOptions(Method method) {
+  TuningOptions options;
+  options.method = method;
+  options.steps = 12;
+  options.warmup_steps = 2;
+  options.batch_size = 8;
+  options.checkpoint_every = 4;
+  options.context_length = 3;
+  options.latent = 8;
+  options.train_steps = 50;
+  options.validation.steps = 50;
+  options.learning_rate = method == Method::kPromptTuning ? 0.03 : 0.004;
+  return options;
+}
+
+std::unique_ptr<Trainer> MakeTrainer(const TuningOptions& options) {
+  auto trainer = Trainer::Create(
+      TinyModel(), options,
+      {.train = Examples(20, 0), .validation = Examples(10, 3), .context_ids = {2, 4}});
+  EXPECT_TRUE(trainer.ok()) << trainer.status();
+  return *std::move(trainer);
+}
+
+// Runs to step `end`, validating when due.
+void RunTo(Trainer& trainer, int64_t end) {
+  while (trainer.step() < end) {
+    const auto report = trainer.Step();
+    ASSERT_TRUE(report.ok()) << report.status();
+    if (!trainer.validation_due()) continue;
+    ASSERT_TRUE(trainer.Validate().ok());
+  }
+}
+
+class TrainerTest : public ::testing::TestWithParam<Method> {};
+INSTANTIATE_TEST_SUITE_P(Methods, TrainerTest,
+                         ::testing::Values(Method::kDdpt, Method::kGenerator,
+                                           Method::kPromptTuning));
+
+TEST_P(TrainerTest, LowersTheValidationLossThroughTheServedSampler) {
+  TuningOptions options = SmallOptions(GetParam());
+  options.steps = 60;
+  options.max_prompt_rms = 20;
+  const auto trainer = MakeTrainer(options);
+  const double before = trainer->Validate()->nll;
+  RunTo(*trainer, options.steps);
+  EXPECT_LT(trainer->best_nll(), before - 0.2);
+}
+
+TEST_P(TrainerTest, GoesOnFromASavedStateToTheSameBytes) {
+  const TuningOptions options = SmallOptions(GetParam());
+  const auto unbroken = MakeTrainer(options), killed = MakeTrainer(options),
+             resumed = MakeTrainer(options);
+  RunTo(*unbroken, 12);
+  RunTo(*killed, 8);
+  ASSERT_TRUE(resumed->RestoreState(killed->SaveState()).ok());
+  RunTo(*resumed, 12);
+  EXPECT_EQ(Sha256Hex(*resumed->BestDenoiser()), Sha256Hex(*unbroken->BestDenoiser()));
+  EXPECT_EQ(Sha256Hex(resumed->SaveState()), Sha256Hex(unbroken->SaveState()));
+}
+
+// Identities (c) and (d): before its first step the prompt is the context's tokens.
+TEST_P(TrainerTest, StartsAtTheContextsTokens) {
+  const auto trainer = MakeTrainer(SmallOptions(GetParam()));
+  const double nll = trainer->Validate()->nll;
+  const auto model = TinyModel();
+  double sum = 0, tokens = 0;
+  for (const EncodedExample& example : Examples(10, 3)) {
+    PromptedRequest request;
+    request.instruction_ids = example.instruction_ids;
+    request.manual_ids = {2, 4, 2};
+    sum += ScoreAnswer(*model, {request}, example.answer_ids)->front().nll_sum;
+    tokens += example.answer_ids.size();
+  }
+  EXPECT_NEAR(nll, sum / tokens, 1e-5);
+}
+
+TEST(TrainerConditionTest, ConditionalDenoisersTrainAndResume) {
+  TuningOptions options = SmallOptions(Method::kDdpt);
+  options.conditional = true;
+  const auto unbroken = MakeTrainer(options), resumed = MakeTrainer(options);
+  RunTo(*unbroken, 4);
+  ASSERT_TRUE(resumed->RestoreState(unbroken->SaveState()).ok());
+  RunTo(*unbroken, 8);
+  RunTo(*resumed, 8);
+  EXPECT_EQ(Sha256Hex(resumed->SaveState()), Sha256Hex(unbroken->SaveState()));
+}
+
+TEST(TrainerReadingTest, EveryReadingTrains) {
+  for (const Reading reading : {Reading::kX0Residual, Reading::kResidual}) {
+    TuningOptions options = SmallOptions(Method::kDdpt);
+    options.reading = reading;
+    options.validation.sampler = DefaultSampler(reading);
+    RunTo(*MakeTrainer(options), 4);
+  }
+}
+
+TEST(TrainerFailureTest, DriftBeyondTheBoundFailsTheRun) {
+  TuningOptions options = SmallOptions(Method::kPromptTuning);
+  options.max_prompt_rms = 0.01;
+  const auto trainer = MakeTrainer(options);
+  absl::StatusOr<StepReport> report = trainer->Step();
+  while (report.ok() && !trainer->done()) report = trainer->Step();
+  EXPECT_EQ(report.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(report.status().message()), ::testing::HasSubstr("max_prompt_rms 0.01"));
+}
+
+TEST(TrainerFailureTest, StateOfAnotherRunIsRefused) {
+  TuningOptions other = SmallOptions(Method::kDdpt);
+  other.seed = 1;
+  const absl::Status status =
+      MakeTrainer(other)->RestoreState(MakeTrainer(SmallOptions(Method::kDdpt))->SaveState());
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("another run"));
+}
+
+TEST(TrainerFailureTest, CutStateIsRefused) {
+  const auto trainer = MakeTrainer(SmallOptions(Method::kDdpt));
+  const std::string state = trainer->SaveState();
+  EXPECT_FALSE(trainer->RestoreState(state.substr(0, state.size() / 2)).ok());
+}
+
+TEST(TrainerFailureTest, AStoppedValidationSaysWhy) {
+  StopSource stop;
+  stop.Cancel();
+  const auto report = MakeTrainer(SmallOptions(Method::kDdpt))->Validate(stop.token());
+  EXPECT_EQ(report.status().code(), absl::StatusCode::kCancelled);
+}
+
+// Identity (i): with a trained prompt the logits are others.
+TEST(TrainerEffectTest, ATrainedPromptChangesTheLogits) {
+  const auto trainer = MakeTrainer(SmallOptions(Method::kDdpt));
+  RunTo(*trainer, 12);
+  EXPECT_GT(trainer->Validate()->prompt_effect, 1e-3);
+}
+
+}  // namespace
+}  // namespace ddpt
