@@ -4,6 +4,14 @@
 #include "absl/strings/str_cat.h"
 
 namespace ddpt {
+namespace {
+
+std::string PayloadText(const absl::Status& status, std::string_view url) {
+  const auto payload = status.GetPayload(Piece(url));
+  return payload.has_value() ? std::string(*payload) : "";
+}
+
+}  // namespace
 
 absl::Status FieldError(std::string_view field, std::string_view problem) {
   absl::Status status =
@@ -12,10 +20,16 @@ absl::Status FieldError(std::string_view field, std::string_view problem) {
   return status;
 }
 
-std::string FieldOf(const absl::Status& status) {
-  const auto payload = status.GetPayload(Piece(kFieldPayload));
-  return payload.has_value() ? std::string(*payload) : "";
+std::string FieldOf(const absl::Status& status) { return PayloadText(status, kFieldPayload); }
+
+absl::Status WithReason(absl::Status status, std::string_view reason) {
+  if (ReasonOf(status).empty()) {
+    status.SetPayload(Piece(kReasonPayload), absl::Cord(Piece(reason)));
+  }
+  return status;
 }
+
+std::string ReasonOf(const absl::Status& status) { return PayloadText(status, kReasonPayload); }
 
 absl::Status Annotate(const absl::Status& status, std::string_view context) {
   if (status.ok()) return status;

@@ -22,6 +22,16 @@ absl::Status FieldError(std::string_view field, std::string_view problem);
 // The field of a FieldError, or "" for any other status.
 std::string FieldOf(const absl::Status& status);
 
+// Type URL of the payload with the UPPER_SNAKE_CASE reason of an error, e.g. "QUEUE_FULL", which
+// callers can tell apart where the code alone does not say enough.
+inline constexpr std::string_view kReasonPayload = "type.ddpt/reason";
+
+// The status, which is an error, with a reason; one that it already has stays.
+absl::Status WithReason(absl::Status status, std::string_view reason);
+
+// The reason of a status, or "" where there is none.
+std::string ReasonOf(const absl::Status& status);
+
 // The same characters for absl::StrCat and its kin: the distribution's Abseil has a string_view
 // type of its own.
 inline absl::string_view Piece(std::string_view text) { return {text.data(), text.size()}; }

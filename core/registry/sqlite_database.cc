@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <cerrno>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 
@@ -66,6 +67,11 @@ int64_t SqliteStatement::Int(int column) const {
   return sqlite3_column_int64(statement_.get(), column);
 }
 
+double SqliteStatement::Double(int column) const {
+  if (IsNull(column)) return std::numeric_limits<double>::quiet_NaN();
+  return sqlite3_column_double(statement_.get(), column);
+}
+
 std::string SqliteStatement::Text(int column) const {
   const unsigned char* text = sqlite3_column_text(statement_.get(), column);
   const int length = sqlite3_column_bytes(statement_.get(), column);
@@ -74,6 +80,11 @@ std::string SqliteStatement::Text(int column) const {
 
 absl::Status SqliteStatement::Bind(int parameter, int64_t value) {
   if (sqlite3_bind_int64(statement_.get(), parameter, value) == SQLITE_OK) return absl::OkStatus();
+  return ErrorOf(sqlite3_db_handle(statement_.get()));
+}
+
+absl::Status SqliteStatement::Bind(int parameter, double value) {
+  if (sqlite3_bind_double(statement_.get(), parameter, value) == SQLITE_OK) return absl::OkStatus();
   return ErrorOf(sqlite3_db_handle(statement_.get()));
 }
 

@@ -25,6 +25,8 @@ class SqliteStatement {
 
   bool IsNull(int column) const;
   int64_t Int(int column) const;
+  // Not a number for NULL, which is how SQLite stores it.
+  double Double(int column) const;
   // A copy of the text; "" for NULL.
   std::string Text(int column) const;
 
@@ -46,6 +48,7 @@ class SqliteStatement {
   absl::Status Bind(int parameter, uint64_t value) {
     return Bind(parameter, static_cast<int64_t>(value));
   }
+  absl::Status Bind(int parameter, double value);
   absl::Status Bind(int parameter, std::string_view value);
 
   std::unique_ptr<sqlite3_stmt, Finalizer> statement_;
@@ -71,7 +74,7 @@ class SqliteDatabase {
   // Any number of statements without parameters.
   absl::Status Exec(const std::string& sql);
 
-  // The statement with `values` (integers of 64 bits or strings) as its parameters.
+  // The statement with `values` (integers of 64 bits, doubles or strings) as its parameters.
   template <typename... Values>
   absl::StatusOr<SqliteStatement> Prepare(std::string_view sql, const Values&... values) {
     DDPT_ASSIGN_OR_RETURN(SqliteStatement statement, Compile(sql));

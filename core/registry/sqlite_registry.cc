@@ -1,16 +1,14 @@
 #include "core/registry/sqlite_registry.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "core/base/digest.h"
 #include "core/base/status.h"
+#include "core/registry/digest_files.h"
 
 namespace ddpt {
 namespace {
@@ -19,7 +17,6 @@ constexpr uint32_t kMaxPageSize = 1000;
 constexpr uint64_t kMaxHistory = 1 + 1000;
 constexpr size_t kMaxAttributes = 64;
 constexpr size_t kMaxAttributeBytes = 64 << 10;
-constexpr size_t kDigestDigits = 64;
 constexpr char kFileSuffix[] = ".safetensors";
 
 constexpr std::string_view kMigrations[] = {
@@ -88,24 +85,6 @@ absl::StatusOr<std::string> NameOfToken(std::string_view token) {
     return FieldError("page_token", "is not one that this registry gave");
   }
   return name;
-}
-
-absl::Status CreateFolder(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (!error) return absl::OkStatus();
-  const bool full = error == std::errc::no_space_on_device;
-  return {full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
-          absl::StrCat("cannot create ", path, ": ", error.message())};
-}
-
-// Whether the registry may have written the file: <digest>.safetensors, or a temporary of it.
-bool IsOwnFile(std::string_view name) {
-  const std::string_view rest = name.substr(std::min(name.size(), kDigestDigits));
-  const bool digest =
-      name.substr(0, kDigestDigits).find_first_not_of("0123456789abcdef") == std::string_view::npos;
-  return digest &&
-         (rest == kFileSuffix || absl::StartsWith(Piece(rest), absl::StrCat(kFileSuffix, ".tmp.")));
 }
 
 }  // namespace
@@ -369,9 +348,8 @@ void SqliteRegistry::RemoveIfUnused(const std::string& digest) {
 absl::Status SqliteRegistry::RemoveOrphans() {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(denoisers_, error)) {
-    const std::string name = entry.path().filename().string();
-    if (!IsOwnFile(name)) continue;
-    const std::string digest = name.substr(0, kDigestDigits);
+    const std::string digest = DigestOfFile(entry.path().filename().string(), kFileSuffix);
+    if (digest.empty()) continue;
     DDPT_ASSIGN_OR_RETURN(const int64_t users, database_->QueryInt(kCountUsers, digest));
     std::error_code ignored;
     if (users == 0 || entry.path() != PathOf(digest))

@@ -1,6 +1,7 @@
 #include "core/tuning/dataset.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/digest.h"
 #include "core/base/status.h"
+#include "core/tuning/batch_order.h"
 
 namespace ddpt {
 namespace {
@@ -227,6 +229,19 @@ absl::StatusOr<Dataset> MakeDataset(std::vector<TrainingExample> examples) {
   Dataset dataset{.examples = std::move(examples), .digest = ""};
   dataset.digest = Digest(dataset.examples);
   return dataset;
+}
+
+std::pair<std::vector<TrainingExample>, std::vector<TrainingExample>> SplitDataset(
+    const Dataset& dataset, double share, uint64_t seed) {
+  const uint64_t count = dataset.examples.size();
+  const auto wanted = static_cast<uint64_t>(std::llround(share * static_cast<double>(count)));
+  const uint64_t kept = std::clamp<uint64_t>(wanted, 1, count - 1);
+  std::pair<std::vector<TrainingExample>, std::vector<TrainingExample>> split;
+  const std::vector<uint64_t> order = BatchOrder(seed, count).Batch(0, count);
+  for (uint64_t i = 0; i < count; ++i) {
+    (i < kept ? split.second : split.first).push_back(dataset.examples[order[i]]);
+  }
+  return split;
 }
 
 std::string SerializeDataset(const Dataset& dataset) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -47,6 +48,12 @@ absl::StatusOr<Dataset> ParseDataset(std::string_view bytes, const DatasetFormat
 // The same checks for examples that came one by one; the "line" of an error is the example's
 // number.
 absl::StatusOr<Dataset> MakeDataset(std::vector<TrainingExample> examples);
+
+// Splits a data set of at least two examples in training and validation, at least one each, by a
+// random order that is a function of `seed` alone. `share` (0..1) of the examples, rounded, are for
+// validation.
+std::pair<std::vector<TrainingExample>, std::vector<TrainingExample>> SplitDataset(
+    const Dataset& dataset, double share, uint64_t seed);
 
 // JSON Lines with the fields "instruction" and "code"; ParseDataset reads it back to the same
 // digest.

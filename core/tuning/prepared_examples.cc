@@ -95,7 +95,10 @@ std::shared_ptr<const PreparedExamples::Prepared> PreparedExamples::Get(uint64_t
 
 at::Tensor PreparedExamples::Conditions(const std::vector<uint64_t>& indices) {
   std::vector<at::Tensor> rows;
-  for (const uint64_t index : indices) rows.push_back(Get(index)->condition);
+  for (const uint64_t index : indices) {
+    rows.push_back(conditional_ ? Get(index)->condition
+                                : PooledInstruction(*model_, examples_[index].instruction_ids));
+  }
   return at::stack(rows);
 }
 

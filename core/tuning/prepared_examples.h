@@ -44,7 +44,7 @@ class PreparedExamples {
 
   size_t size() const { return examples_.size(); }
   const EncodedExample& example(uint64_t index) const { return examples_[index]; }
-  // [B, C] of the given examples; conditional only.
+  // [B, C] of the given examples; kept only where `conditional`.
   at::Tensor Conditions(const std::vector<uint64_t>& indices);
 
   struct Losses {

@@ -164,24 +164,43 @@ absl::StatusOr<StepReport> Trainer::Step() {
   return report;
 }
 
-absl::StatusOr<std::vector<Tensor>> Trainer::ServedPrompts(const StopToken& stop) {
+absl::StatusOr<ValidationReport> Trainer::Validate(const StopToken& stop) {
   DDPT_ASSIGN_OR_RETURN(
       const std::string file,
       Denoiser::Serialize(network_.spec(), network_.Export(network_.trained(), reference_)));
   DDPT_ASSIGN_OR_RETURN(auto denoiser, Denoiser::Parse(file, "trained denoiser"));
-  std::vector<std::vector<float>> conditions;
-  if (options_.conditional) {
-    for (uint64_t i = 0; i < validation_.size(); ++i) {
-      conditions.push_back(FromTorch(validation_.Conditions({i})).data);
-    }
-  }
-  return SamplePrompts(std::move(denoiser), options_.validation, kValidationSeed, conditions, stop);
+  DDPT_ASSIGN_OR_RETURN(ValidationReport report,
+                        Measure(std::move(denoiser), options_.validation, stop));
+  report.best = report.nll < best_nll_;
+  if (report.best) RememberBest(report.nll);
+  return report;
 }
 
-absl::StatusOr<ValidationReport> Trainer::Validate(const StopToken& stop) {
+absl::StatusOr<ValidationReport> Trainer::Measure(std::shared_ptr<const Denoiser> denoiser,
+                                                  const SamplingOptions& options,
+                                                  const StopToken& stop) {
   const at::NoGradGuard no_grad;
-  DDPT_ASSIGN_OR_RETURN(const std::vector<Tensor> served, ServedPrompts(stop));
+  const DenoiserSpec& spec = denoiser->spec();
+  const int64_t width = model_->geometry().encoder.width;
+  if (spec.width != width || (spec.condition_width != 0 && spec.condition_width != width)) {
+    return absl::InvalidArgumentError(absl::StrCat("the denoiser's prompts are ", spec.width,
+                                                   " wide, but the model's encoder is ", width));
+  }
+  std::vector<std::vector<float>> conditions;
+  for (uint64_t i = 0; spec.condition_width > 0 && i < validation_.size(); ++i) {
+    conditions.push_back(FromTorch(validation_.Conditions({i})).data);
+  }
+  DDPT_ASSIGN_OR_RETURN(const std::vector<Tensor> served,
+                        SamplePrompts(denoiser, options, kValidationSeed, conditions, stop));
+  return Compare(served, denoiser->context(), stop);
+}
+
+absl::StatusOr<ValidationReport> Trainer::Compare(const std::vector<Tensor>& served,
+                                                  std::span<const float> context,
+                                                  const StopToken& stop) {
   const std::string& device = model_->geometry().device;
+  const at::Tensor plain =
+      ToTorch({{1, int64_t(context.size())}, {context.begin(), context.end()}}, device);
   double nll = 0, nll_none = 0, effect = 0, squares = 0, tokens = 0;
   for (uint64_t begin = 0; begin < validation_.size(); begin += kValidationBatch) {
     if (stop.stopped()) return stop.status();
@@ -199,16 +218,14 @@ absl::StatusOr<ValidationReport> Trainer::Validate(const StopToken& stop) {
     nll -= (with.log_probs * mask).sum().item<double>();
     nll_none -= (without.log_probs * mask).sum().item<double>();
     effect += ((p.exp() * (p - q)).sum(-1) * mask).sum().item<double>();
-    squares += (prompts.flatten(1) - network_.context()).square().mean(1).sum().item<double>();
+    squares += (prompts.flatten(1) - plain).square().mean(1).sum().item<double>();
     tokens += mask.sum().item<double>();
   }
-  ValidationReport report{.nll = nll / tokens,
+  return ValidationReport{.nll = nll / tokens,
                           .nll_none = nll_none / tokens,
                           .prompt_rms = std::sqrt(squares / validation_.size()),
                           .prompt_effect = effect / tokens,
-                          .best = nll / tokens < best_nll_};
-  if (report.best) RememberBest(report.nll);
-  return report;
+                          .best = false};
 }
 
 void Trainer::RememberBest(double nll) {

@@ -6,13 +6,14 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/base/stop_token.h"
+#include "core/diffusion/denoiser.h"
 #include "core/tuning/adamw.h"
 #include "core/tuning/batch_order.h"
 #include "core/tuning/options.h"
@@ -77,6 +78,11 @@ class Trainer {
   // Samples prompts as the server would and scores the validation examples; remembers the weights
   // where they are the best so far.
   absl::StatusOr<ValidationReport> Validate(const StopToken& stop = {});
+  // The same for another denoiser of this model, sampled by `options`; changes nothing. Its report
+  // is never the best. INVALID_ARGUMENT where its prompts do not fit the model.
+  absl::StatusOr<ValidationReport> Measure(std::shared_ptr<const Denoiser> denoiser,
+                                           const SamplingOptions& options,
+                                           const StopToken& stop = {});
 
   // The denoiser file of the best validation, or of the present weights where there was none.
   absl::StatusOr<std::string> BestDenoiser() const;
@@ -96,7 +102,8 @@ class Trainer {
   double LearningRate() const;
   std::string Identity() const;
   at::Tensor NextPrompts(const Draws& draws, at::Tensor* x0) const;
-  absl::StatusOr<std::vector<Tensor>> ServedPrompts(const StopToken& stop);
+  absl::StatusOr<ValidationReport> Compare(const std::vector<Tensor>& served,
+                                           std::span<const float> context, const StopToken& stop);
   void RememberBest(double nll);
   // Every tensor of the state by its name in the file, sharing memory.
   std::map<std::string, at::Tensor> StateTensors() const;
@@ -109,7 +116,6 @@ class Trainer {
   BatchOrder order_;
   at::Tensor signal_, noise_;  // [T]: sqrt(alpha-bar), sqrt(1 - alpha-bar)
   at::Tensor reference_;       // [1, D]: x_ref
-  std::optional<double> nll_none_;
   double best_nll_ = std::numeric_limits<double>::infinity();
   std::map<std::string, at::Tensor> best_weights_;  // empty before the first validation
   at::Tensor best_reference_;

@@ -35,6 +35,13 @@ TEST(StatusTest, OtherStatusesHaveNoField) {
   EXPECT_EQ(FieldOf(absl::InvalidArgumentError("x: y")), "");
 }
 
+TEST(StatusTest, TheFirstReasonStays) {
+  const absl::Status status = WithReason(absl::UnavailableError("later"), "DRAINING");
+  EXPECT_EQ(ReasonOf(status), "DRAINING");
+  EXPECT_EQ(ReasonOf(WithReason(status, "NOT_READY")), "DRAINING");
+  EXPECT_EQ(ReasonOf(absl::UnavailableError("later")), "");
+}
+
 TEST(StatusTest, AnnotateKeepsCodeAndField) {
   const absl::Status status = Annotate(FieldError("steps", "0 is too few"), "task a");
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);

@@ -1,6 +1,8 @@
 #include "core/registry/sqlite_database.h"
 
+#include <cmath>
 #include <filesystem>
+#include <limits>
 
 #include "core/base/file.h"
 #include "gmock/gmock.h"
@@ -41,6 +43,21 @@ TEST_F(SqliteDatabaseTest, KeepsValuesOfBothKinds) {
   EXPECT_TRUE(rows->IsNull(2));
   EXPECT_EQ(rows->Text(2), "");
   EXPECT_FALSE(*rows->Step());
+}
+
+TEST_F(SqliteDatabaseTest, KeepsDoublesToTheLastBit) {
+  const auto database = OpenWithTable();
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double value : {0.1, -1e-300, 3.0, infinity}) {
+    ASSERT_TRUE(database->Run("INSERT OR REPLACE INTO t VALUES ('x', ?)", value).ok());
+    auto row = database->Prepare("SELECT v FROM t");
+    ASSERT_TRUE(*row->Step());
+    EXPECT_EQ(row->Double(0), value);
+  }
+  ASSERT_TRUE(database->Run("UPDATE t SET v = ?", std::nan("")).ok());
+  auto row = database->Prepare("SELECT v FROM t");
+  ASSERT_TRUE(*row->Step());
+  EXPECT_TRUE(std::isnan(row->Double(0)));
 }
 
 TEST_F(SqliteDatabaseTest, EmptyTextIsNotNull) {

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/stop_token.h"
+#include "core/registry/job_store.h"
+#include "core/runtime/stream_pool.h"
+
+namespace ddpt {
+
+// The work of one job in pieces, each short enough for interactive work to wait for.
+class JobWork {
+ public:
+  enum class Next {
+    kRun,     // there is more
+    kSave,    // there is more, and what has been reached is to be kept
+    kFinish,  // all is done but Finish
+  };
+  struct Piece {
+    Next next = Next::kRun;
+    std::string event;  // payload of an event to append; "": nothing to tell
+  };
+
+  virtual ~JobWork() = default;
+  // The next piece, on a pool thread; may throw. Notes in `job` what has become of it. An error
+  // ends the job.
+  virtual absl::StatusOr<Piece> Run(Job& job, const StopToken& stop) = 0;
+  // Keeps what another work for the same job can go on from. Blocks on storage.
+  virtual absl::Status Save() = 0;
+  // Makes the result lasting and notes it in `job`. Blocks on storage; after a crash it may happen
+  // again.
+  virtual absl::Status Finish(Job& job) = 0;
+};
+
+// Runs the jobs of a JobStore one after the other, in slices of background work on a StreamPool, on
+// which interactive work goes first. A job that the process's end interrupts stays kRunning in the
+// store and goes on when the next runner is made. Thread-safe.
+class JobRunner {
+ public:
+  struct Options {
+    // The work of a job from where it was saved last; on a pool thread, may throw. Required.
+    std::function<absl::StatusOr<std::unique_ptr<JobWork>>(const Job&)> make_work;
+    // A job has come (no `from`) or changed its state. May be null.
+    std::function<void(const Job& job, std::optional<JobState> from)> on_state;
+    // The store or a Save at the end of the process failed; the job goes on. May be null.
+    std::function<void(const Job& job, const absl::Status&)> on_trouble;
+    // Between two attempts to store how a job ended.
+    std::chrono::milliseconds retry_after{1000};
+  };
+
+  // Takes up the unfinished jobs of `store`; blocks on it. Store and pool must outlive the runner.
+  static absl::StatusOr<std::unique_ptr<JobRunner>> Create(JobStore& store, StreamPool& pool,
+                                                           Options options);
+  ~JobRunner();  // Stop
+
+  // Stores a new job and queues it; blocks on storage. Errors as JobStore::CreateJob.
+  absl::StatusOr<Job> Submit(const Job& job);
+  // Ends a job after its present piece, as kCancelled. The job as it is now: a finished one is
+  // returned unchanged. Blocks on storage.
+  absl::StatusOr<Job> Cancel(const std::string& id);
+  // Lets the present piece end, saves the job and runs nothing more. Listeners are told. Blocks for
+  // that piece.
+  void Stop();
+  bool stopping() const;
+
+  // Calls `listener` after each event of the job, and at Stop, on any thread, without a lock held.
+  // It must not block. A call may still come while Unlisten returns.
+  uint64_t Listen(const std::string& id, std::function<void()> listener);
+  void Unlisten(uint64_t number);
+
+ private:
+  struct Listener {
+    std::string job;
+    std::function<void()> call;
+  };
+
+  JobRunner(JobStore& store, StreamPool& pool, Options options)
+      : store_(store), pool_(pool), options_(std::move(options)) {}
+  void RunThread();
+  std::optional<std::string> WaitForJob();
+  void RunJob(const std::string& id);
+  absl::Status Drive(Job& job, const StopToken& stop);
+  absl::Status OnPool(const StopToken& stop, const std::function<absl::Status()>& body);
+  void Conclude(Job& job, const absl::Status& status);
+  absl::Status Record(const Job& job, std::string_view event, JobState from);
+  bool Pause(std::chrono::milliseconds time);
+  void Tell(const std::string& job);  // "": all listeners
+  void Trouble(const Job& job, const absl::Status& status) const;
+  void Changed(const Job& job, std::optional<JobState> from) const;
+
+  JobStore& store_;
+  StreamPool& pool_;
+  const Options options_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  // Guarded by mutex_:
+  bool stopping_ = false;
+  std::deque<std::string> queue_;
+  std::string running_;
+  std::optional<StopSource> running_stop_;
+  std::map<uint64_t, std::shared_ptr<const Listener>> listeners_;
+  uint64_t next_listener_ = 1;
+
+  std::mutex stop_mutex_;  // held while thread_ is joined
+  std::thread thread_;
+};
+
+}  // namespace ddpt
