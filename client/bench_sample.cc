@@ -1,7 +1,6 @@
 #include "client/bench_sample.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <thread>
 #include <utility>
@@ -110,14 +109,6 @@ void CountWork(const BenchSampleOptions& options, BenchSampleResult& result) {
 
 }  // namespace
 
-std::string BenchSampleResult::bound() const {
-  return flop / peak_flops > bytes / peak_bandwidth ? "flops" : "bandwidth";
-}
-
-double BenchSampleResult::share_of_peak() const {
-  return std::max(flop / peak_flops, bytes / peak_bandwidth) / median();
-}
-
 absl::StatusOr<BenchSampleResult> BenchSample(const BenchSampleOptions& options,
                                               const std::function<void(size_t)>& on_run) {
   DDPT_RETURN_IF_ERROR(Validate(options));
@@ -125,15 +116,8 @@ absl::StatusOr<BenchSampleResult> BenchSample(const BenchSampleOptions& options,
   DDPT_ASSIGN_OR_RETURN(Runner runner, Runner::Create(options, engine));
   BenchSampleResult result;
   result.kernels = engine->kernels().name;
-  DDPT_RETURN_IF_ERROR(runner.Run());
-  for (size_t run = 0; run < options.runs; ++run) {
-    const auto begin = std::chrono::steady_clock::now();
-    DDPT_RETURN_IF_ERROR(runner.Run());
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-    result.seconds.push_back(time.count());
-    on_run(run + 1);
-  }
-  std::sort(result.seconds.begin(), result.seconds.end());
+  DDPT_RETURN_IF_ERROR(TimeRuns(
+      options.runs, [&runner] { return runner.Run(); }, on_run, result));
   result.prompts = runner.TakePrompts();
   CountWork(options, result);
   result.peak_flops = MeasureFlops(options.threads);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/bench.h"
 #include "core/base/tensor.h"
 #include "core/diffusion/denoiser.h"
 #include "core/diffusion/sampling.h"
@@ -24,20 +25,10 @@ struct BenchSampleOptions {
   size_t runs = 10;    // timed ones, after one that is not
 };
 
-struct BenchSampleResult {
-  std::vector<double> seconds;  // of each run, ascending
+// Its bytes are those of weights, each read once a step and thread.
+struct BenchSampleResult : BenchResult {
   std::vector<Tensor> prompts;  // of the last run, [n, w] each
   std::string kernels;          // "avx2", ...
-  double flop = 0;              // arithmetic of a run, a multiply-add being two
-  double bytes = 0;             // of weights that a run must read, each once a step and thread
-  double peak_flops = 0;        // FLOP/s that these threads can do at most, measured
-  double peak_bandwidth = 0;    // bytes/s that they can read of the steps' weights, measured
-
-  double median() const { return seconds[seconds.size() / 2]; }
-  // Which of the two measured limits allows the smaller speed: "flops" or "bandwidth".
-  std::string bound() const;
-  // The time that a run would take at that limit, over its median time: 0..1.
-  double share_of_peak() const;
 };
 
 // Blocks for all runs; `on_run` is told the number of runs done. INVALID_ARGUMENT names the option.

@@ -18,7 +18,7 @@ namespace ddpt {
 
 // A connection to one DDPT service (one or many replicas: calls go round robin over the addresses
 // that `target` resolves to). Every call blocks, has a deadline, and returns the server's error
-// with its code, message and details (FieldOf, RetryAfter, ErrorReason). UNAVAILABLE names the
+// with its code, message and details (FieldOf, RetryAfter, ReasonOf). UNAVAILABLE names the
 // target.
 //
 // Calls that change nothing, or may be made twice with the same effect, are made again after

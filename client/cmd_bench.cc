@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/bench_generate.h"
 #include "client/bench_sample.h"
 #include "client/commands.h"
 #include "client/flags.h"
@@ -51,30 +52,41 @@ absl::StatusOr<std::shared_ptr<const Denoiser>> MakeDenoiser(const SampleFlags& 
   return RandomDenoiser(spec, /*seed=*/0);
 }
 
+// What every benchmark says, with what is its own in between.
+nlohmann::ordered_json Report(const BenchResult& result, const nlohmann::ordered_json& own) {
+  const double median = result.median();
+  nlohmann::ordered_json report = {{"median_seconds", median},
+                                   {"best_seconds", result.seconds.front()},
+                                   {"runs", result.seconds.size()}};
+  report.update(own);
+  report.update({{"flop", result.flop},
+                 {"bytes", result.bytes},
+                 {"flop_per_second", result.flop / median},
+                 {"bytes_per_second", result.bytes / median},
+                 {"peak_flop_per_second", result.peak_flops},
+                 {"peak_bytes_per_second", result.peak_bandwidth},
+                 {"bound", result.bound()},
+                 {"share_of_peak", result.share_of_peak()}});
+  return report;
+}
+
+const char* BoundWord(const BenchResult& result) {
+  return result.bound() == "flops" ? "multiply-adds" : "reads";
+}
+
 nlohmann::ordered_json Report(const SampleFlags& flags, const BenchSampleResult& result) {
   const DenoiserSpec& spec = flags.options.denoiser->spec();
-  const double median = result.median();
-  return {{"median_seconds", median},
-          {"best_seconds", result.seconds.front()},
-          {"runs", result.seconds.size()},
-          {"prompts_per_second", static_cast<double>(flags.options.batch) / median},
-          {"batch", flags.options.batch},
-          {"threads", flags.options.threads},
-          {"steps", flags.options.sampling.steps},
-          {"sampler", flags.sampler},
-          {"width", spec.size()},
-          {"latent", spec.latent},
-          {"layers", spec.layers},
-          {"reading", std::string(Name(spec.reading))},
-          {"kernels", result.kernels},
-          {"flop", result.flop},
-          {"bytes", result.bytes},
-          {"flop_per_second", result.flop / median},
-          {"bytes_per_second", result.bytes / median},
-          {"peak_flop_per_second", result.peak_flops},
-          {"peak_bytes_per_second", result.peak_bandwidth},
-          {"bound", result.bound()},
-          {"share_of_peak", result.share_of_peak()}};
+  const auto batch = static_cast<double>(flags.options.batch);
+  return Report(result, {{"prompts_per_second", batch / result.median()},
+                         {"batch", flags.options.batch},
+                         {"threads", flags.options.threads},
+                         {"steps", flags.options.sampling.steps},
+                         {"sampler", flags.sampler},
+                         {"width", spec.size()},
+                         {"latent", spec.latent},
+                         {"layers", spec.layers},
+                         {"reading", std::string(Name(spec.reading))},
+                         {"kernels", result.kernels}});
 }
 
 absl::Status RunSample(SampleFlags& flags, Session& session) {
@@ -99,8 +111,8 @@ absl::Status RunSample(SampleFlags& flags, Session& session) {
         "this machine's %s allow (%s)\n",
         flags.options.batch, flags.options.sampling.steps, DurationWord(result.median()),
         DurationWord(result.seconds.front()), result.seconds.size(),
-        report["prompts_per_second"].get<double>(), 100 * result.share_of_peak(),
-        result.bound() == "flops" ? "multiply-adds" : "reads", result.kernels);
+        report["prompts_per_second"].get<double>(), 100 * result.share_of_peak(), BoundWord(result),
+        result.kernels);
   }
   return absl::OkStatus();
 }
@@ -126,6 +138,65 @@ void AddSample(CLI::App& bench, Session& session) {
   command->add_option("--write", flags->write,
                       "Writes the initial noise and the prompts to this .safetensors file");
   command->callback([flags, &session] { session.status = RunSample(*flags, session); });
+}
+
+struct GenerateFlags {
+  std::string dtype = "float32";
+  BenchGenerateOptions options;
+};
+
+nlohmann::ordered_json Report(const GenerateFlags& flags, const BenchGenerateResult& result) {
+  const BenchGenerateOptions& options = flags.options;
+  const auto tokens = static_cast<double>(options.batch * options.output_tokens);
+  return Report(result, {{"tokens_per_second", tokens / result.median()},
+                         {"batch", options.batch},
+                         {"threads", options.threads},
+                         {"input_tokens", options.input_tokens},
+                         {"prefix_tokens", result.prefix_tokens},
+                         {"output_tokens", options.output_tokens},
+                         {"dtype", flags.dtype},
+                         {"parameters", result.parameters}});
+}
+
+absl::Status RunGenerate(GenerateFlags& flags, Session& session) {
+  if (flags.dtype == "bfloat16") flags.options.dtype = DataType::kBFloat16;
+  BenchGenerateResult result;
+  {
+    ProgressBar progress(session.err, session.terminal, "generating");
+    DDPT_ASSIGN_OR_RETURN(result, BenchGenerate(flags.options, [&](size_t run) {
+                            if (!session.json) progress.Update(run, flags.options.runs, "");
+                          }));
+  }
+  const nlohmann::ordered_json report = Report(flags, result);
+  if (session.json) {
+    PrintJson(session, report);
+    return absl::OkStatus();
+  }
+  session.out << absl::StrFormat(
+      "%d answers of %d tokens: median %s, best %s over %d runs; %.0f tokens/s; %.0f %% of what "
+      "this machine's %s allow\n",
+      flags.options.batch, flags.options.output_tokens, DurationWord(result.median()),
+      DurationWord(result.seconds.front()), result.seconds.size(),
+      report["tokens_per_second"].get<double>(), 100 * result.share_of_peak(), BoundWord(result));
+  return absl::OkStatus();
+}
+
+void AddGenerate(CLI::App& bench, Session& session) {
+  CLI::App* command = bench.add_subcommand("generate", "Time to generate code; needs no server");
+  auto flags = std::make_shared<GenerateFlags>();
+  BenchGenerateOptions& options = flags->options;
+  command->add_option("--model", options.model, "Hugging Face directory; default: random weights");
+  command->add_option("--dtype", flags->dtype, "Of the computation")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
+  command->add_option("--batch", options.batch, "Answers a run")->capture_default_str();
+  command->add_option("--input-tokens", options.input_tokens, "Of each instruction")
+      ->capture_default_str();
+  command->add_option("--output-tokens", options.output_tokens, "Of each answer")
+      ->capture_default_str();
+  command->add_option("--threads", options.threads, "Threads of a run")->capture_default_str();
+  command->add_option("--runs", options.runs, "Timed runs")->capture_default_str();
+  command->callback([flags, &session] { session.status = RunGenerate(*flags, session); });
 }
 
 struct ServeFlags {
@@ -227,6 +298,7 @@ void AddBenchCommands(CLI::App& app, Session& session) {
   CLI::App* bench = app.add_subcommand("bench", "Measurements");
   bench->require_subcommand(1);
   AddSample(*bench, session);
+  AddGenerate(*bench, session);
   AddServe(*bench, session);
 }
 

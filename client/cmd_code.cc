@@ -10,7 +10,9 @@
 #include "client/flags.h"
 #include "client/output.h"
 #include "client/session.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/tuning/dataset.h"
 #include "ddpt/v1/code.pb.h"
 
 namespace ddpt {
@@ -19,6 +21,7 @@ namespace {
 struct TextFlags {
   std::string text;
   std::string file;
+  std::string examples;  // instead of both: JSON Lines with instruction and code
 };
 
 struct GenerateFlags {
@@ -59,7 +62,34 @@ nlohmann::ordered_json AnswerJson(const Answer& answer) {
   return json;
 }
 
+absl::StatusOr<Dataset> ReadExamples(const std::string& path) {
+  DDPT_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, kMaxDatasetBytes));
+  return ParseDataset(bytes, {.kind = DatasetFormat::Kind::kJsonLines});
+}
+
+// One JSON object a line, in the order of the file.
+absl::Status GenerateAll(GenerateFlags& flags, Session& session) {
+  DDPT_ASSIGN_OR_RETURN(const Dataset dataset, ReadExamples(flags.instruction.examples));
+  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
+  DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
+  for (const TrainingExample& example : dataset.examples) {
+    flags.request.set_instruction(example.instruction);
+    Answer answer;
+    DDPT_RETURN_IF_ERROR(client->Generate(flags.request, [&](const v1::GenerateResponse& message) {
+      Collect(message, answer);
+      return true;
+    }));
+    const v1::GenerateResponse& choice = answer.choices[0];
+    const nlohmann::ordered_json line = {{"instruction", example.instruction},
+                                         {"code", choice.text()},
+                                         {"output_tokens", choice.usage().output_tokens()}};
+    session.out << line.dump() << "\n";
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Generate(GenerateFlags& flags, Session& session) {
+  if (!flags.instruction.examples.empty()) return GenerateAll(flags, session);
   DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_instruction(),
                         TextOrFile(flags.instruction.text, flags.instruction.file));
   DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
@@ -83,7 +113,25 @@ absl::Status Generate(GenerateFlags& flags, Session& session) {
   return absl::OkStatus();
 }
 
+// One JSON object a line, in the order of the file.
+absl::Status ScoreAll(ScoreFlags& flags, Session& session) {
+  DDPT_ASSIGN_OR_RETURN(const Dataset dataset, ReadExamples(flags.instruction.examples));
+  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
+  DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
+  for (const TrainingExample& example : dataset.examples) {
+    flags.request.set_instruction(example.instruction);
+    flags.request.set_code(example.code);
+    DDPT_ASSIGN_OR_RETURN(const v1::ScoreResponse response, client->Score(flags.request));
+    const nlohmann::ordered_json line = {{"instruction", example.instruction},
+                                         {"nll", response.nll()},
+                                         {"tokens", response.token_logprobs_size()}};
+    session.out << line.dump() << "\n";
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Score(ScoreFlags& flags, Session& session) {
+  if (!flags.instruction.examples.empty()) return ScoreAll(flags, session);
   DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_instruction(),
                         TextOrFile(flags.instruction.text, flags.instruction.file));
   DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_code(),
@@ -104,6 +152,11 @@ template <typename Request>
 void AddInstruction(CLI::App& command, TextFlags& text, Request& request) {
   auto* words = command.add_option("INSTRUCTION", text.text, "What the code is to do");
   auto* file = command.add_option("--instruction-file", text.file, "Read it from a file; -: stdin");
+  command
+      .add_option("--examples", text.examples,
+                  "All of a JSON Lines file with instruction and code; answers are JSON Lines too")
+      ->excludes(words)
+      ->excludes(file);
   words->excludes(file);
   AddEnumFlag(
       command, "--decoder-prefix", *v1::DecoderPrefix_descriptor(), "DECODER_PREFIX_",

@@ -10,6 +10,7 @@
 #include "client/commands.h"
 #include "client/flags.h"
 #include "client/output.h"
+#include "client/pages.h"
 #include "client/progress.h"
 #include "client/session.h"
 #include "client/training_flags.h"
@@ -82,15 +83,10 @@ absl::Status Train(TrainingFlags& flags, Session& session) {
   return Watch(*client, watch, session);
 }
 
-absl::Status List(v1::ListJobsRequest request, Session& session) {
+absl::Status List(const v1::ListJobsRequest& request, Session& session) {
   DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
-  v1::ListJobsResponse all;
-  do {
-    DDPT_ASSIGN_OR_RETURN(v1::ListJobsResponse page, client->ListJobs(request));
-    all.MergeFrom(page);
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
-  all.clear_next_page_token();
+  DDPT_ASSIGN_OR_RETURN(const v1::ListJobsResponse all,
+                        AllPages(*client, request, &Client::ListJobs));
   if (session.json) {
     PrintJson(session, ToJson(all));
   } else {

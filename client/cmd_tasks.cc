@@ -10,6 +10,7 @@
 #include "client/commands.h"
 #include "client/flags.h"
 #include "client/output.h"
+#include "client/pages.h"
 #include "client/session.h"
 #include "core/base/digest.h"
 #include "core/base/file.h"
@@ -34,15 +35,10 @@ void PrintTask(const v1::TaskInfo& task, Session& session) {
   }
 }
 
-absl::Status List(v1::ListTasksRequest request, Session& session) {
+absl::Status List(const v1::ListTasksRequest& request, Session& session) {
   DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
-  v1::ListTasksResponse all;
-  do {
-    DDPT_ASSIGN_OR_RETURN(v1::ListTasksResponse page, client->ListTasks(request));
-    all.MergeFrom(page);
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
-  all.clear_next_page_token();
+  DDPT_ASSIGN_OR_RETURN(const v1::ListTasksResponse all,
+                        AllPages(*client, request, &Client::ListTasks));
   if (session.json) {
     PrintJson(session, ToJson(all));
     return absl::OkStatus();

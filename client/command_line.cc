@@ -58,6 +58,7 @@ int RunCommandLine(std::vector<std::string> arguments, std::ostream& out, std::o
   AddCodeCommands(app, session);
   AddModelCommands(app, session);
   AddJobCommands(app, session);
+  AddEvaluateCommand(app, session);
   AddBenchCommands(app, session);
   try {
     std::reverse(arguments.begin(), arguments.end());

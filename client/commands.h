@@ -21,7 +21,9 @@ void AddCodeCommands(CLI::App& app, Session& session);
 void AddModelCommands(CLI::App& app, Session& session);
 // train, jobs list | get | watch | cancel
 void AddJobCommands(CLI::App& app, Session& session);
-// bench sample | serve
+// evaluate
+void AddEvaluateCommand(CLI::App& app, Session& session);
+// bench sample | generate | serve
 void AddBenchCommands(CLI::App& app, Session& session);
 
 }  // namespace ddpt

@@ -12,7 +12,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
-#include "client/status.h"
 #include "core/base/status.h"
 #include "core/runtime/admission.h"
 
@@ -41,7 +40,7 @@ void PrintError(Session& session) {
   }
   nlohmann::ordered_json error = {{"code", code}, {"message", std::string(status.message())}};
   if (!FieldOf(status).empty()) error["field"] = FieldOf(status);
-  if (!ErrorReason(status).empty()) error["reason"] = ErrorReason(status);
+  if (!ReasonOf(status).empty()) error["reason"] = ReasonOf(status);
   if (const auto wait = RetryAfter(status)) {
     error["retry_seconds"] = static_cast<double>(wait->count()) / 1000;
   }

@@ -2,6 +2,8 @@
 
 #include <grpcpp/support/status.h>
 
+#include <utility>
+
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
@@ -10,8 +12,6 @@
 
 namespace ddpt {
 namespace {
-
-constexpr char kReasonPayload[] = "type.ddpt/reason";
 
 void AddDetail(const google::protobuf::Any& detail, absl::Status& status) {
   google::rpc::BadRequest bad_request;
@@ -24,7 +24,7 @@ void AddDetail(const google::protobuf::Any& detail, absl::Status& status) {
     const int64_t milliseconds = delay.seconds() * 1000 + delay.nanos() / 1'000'000;
     status.SetPayload(Piece(kRetryPayload), absl::Cord(absl::StrCat(milliseconds)));
   } else if (detail.UnpackTo(&info)) {
-    status.SetPayload(kReasonPayload, absl::Cord(info.reason()));
+    status = WithReason(std::move(status), info.reason());
   }
 }
 
@@ -38,10 +38,6 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
     for (const google::protobuf::Any& detail : details.details()) AddDetail(detail, result);
   }
   return result;
-}
-
-std::string ErrorReason(const absl::Status& status) {
-  return std::string(status.GetPayload(kReasonPayload).value_or(absl::Cord()));
 }
 
 }  // namespace ddpt

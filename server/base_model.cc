@@ -1,6 +1,7 @@
 #include "server/base_model.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -57,6 +58,8 @@ std::string ModelDirectory(const Config& config) {
 
 absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(const std::string& directory,
                                                                const Config& config) {
+  // Workers run side by side; each computes alone, which also fixes the order of sums.
+  at::set_num_threads(1);
   LoadOptions options;
   options.dtype = config.dtype == "bfloat16" ? DataType::kBFloat16 : DataType::kFloat32;
   options.device = config.device == "auto" ? "cpu" : config.device;

@@ -60,7 +60,10 @@ Calls::Calls(Options options, Metrics& metrics, const Log& log, StreamPool& cont
                  .limit_per_key = options_.generate_limit}),
       control_door_({.name = "requests",
                      .limit = options_.control_limit,
-                     .limit_per_key = options_.control_limit}) {}
+                     .limit_per_key = options_.control_limit}),
+      watch_({.name = "watchers of jobs",
+              .limit = options_.watch_limit,
+              .limit_per_key = options_.watch_limit}) {}
 
 void Calls::Close() {
   std::lock_guard lock(mutex_);
@@ -134,6 +137,7 @@ absl::StatusOr<Admission::Ticket> Call::Admit(Calls::Door door) {
   DDPT_RETURN_IF_ERROR(Enter());
   Admission& admission = door == Calls::Door::kSample     ? calls_.sample_
                          : door == Calls::Door::kGenerate ? calls_.generate_
+                         : door == Calls::Door::kWatch    ? calls_.watch_
                                                           : calls_.control_door_;
   absl::StatusOr<Admission::Ticket> ticket = admission.Admit(task_);
   if (!ticket.ok()) return WithReason(ticket.status(), kReasonQueueFull);

@@ -28,13 +28,14 @@ class Call;
 class Calls {
  public:
   // Requests of one kind share a door.
-  enum class Door { kSample, kGenerate, kControl };
+  enum class Door { kSample, kGenerate, kControl, kWatch };
 
   struct Options {
     size_t sample_limit = 1024;
     size_t sample_limit_per_task = 512;
     size_t generate_limit = 256;
     size_t control_limit = 256;
+    size_t watch_limit = 256;
     std::string token;  // asked of every caller as "authorization: Bearer <token>"; "": not asked
     // Told of each INTERNAL error: a device may be lost. May be null.
     std::function<void()> on_internal_error;
@@ -65,6 +66,7 @@ class Calls {
   Admission sample_;
   Admission generate_;
   Admission control_door_;
+  Admission watch_;
   std::atomic<bool> stopped_{false};
   mutable std::mutex mutex_;
   mutable std::condition_variable idle_;

@@ -158,6 +158,14 @@ const std::vector<Setting>& Settings() {
         Text("token-file", &Config::token_file, "File with the bearer token asked of clients"),
         OneOf("log-level", &Config::log_level, {"trace", "debug", "info", "warn", "error", "off"},
               "Least severe lines that are written"),
+        Number("train-limit", &Config::train_limit, 1, 10'000,
+               "Training jobs that wait or run at the same time"),
+        {"data-directory", "Directory whose files may be trained on by path; repeatable",
+         [](Config& config, const Values& values) {
+           config.data_directories = values;
+           return absl::OkStatus();
+         },
+         [](const Config&) { return absl::OkStatus(); }, /*list=*/true},
         {"import-task", "NAME=FILE: a denoiser file to import at start; repeatable", SetImports,
          [](const Config&) { return absl::OkStatus(); }, /*list=*/true},
     };

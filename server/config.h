@@ -71,6 +71,10 @@ struct Config {
   // "trace", "debug", "info", "warn", "error" or "off".
   std::string log_level = "info";
   std::vector<TaskImport> import_tasks;
+  // Training jobs that wait or run at the same time, 1..10,000.
+  size_t train_limit = 64;
+  // Directories on this machine whose files TrainRequest.path may name, and those below them.
+  std::vector<std::string> data_directories;
 };
 
 // What the command line asks for.

@@ -1,6 +1,7 @@
 #include "server/convert.h"
 
 #include <algorithm>
+#include <random>
 
 #include "core/base/status.h"
 
@@ -108,6 +109,11 @@ void ToProto(const Tensor& tensor, DataType dtype, v1::Tensor* out) {
   out->mutable_shape()->Assign(tensor.shape.begin(), tensor.shape.end());
   out->set_dtype(ToProto(dtype));
   *out->mutable_data() = EncodeElements(tensor.data, dtype);
+}
+
+uint64_t RandomSeed() {
+  thread_local std::random_device device;
+  return (uint64_t{device()} << 32) | device();
 }
 
 }  // namespace ddpt

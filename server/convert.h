@@ -9,6 +9,7 @@
 #include "core/diffusion/sampling.h"
 #include "ddpt/v1/prompt.pb.h"
 #include "ddpt/v1/tensor.pb.h"
+#include "server/condition.h"
 
 namespace ddpt {
 
@@ -30,5 +31,17 @@ absl::StatusOr<SamplingOptions> FromProto(const v1::SamplingOptions& sampling,
 absl::StatusOr<Tensor> FromProto(const v1::Tensor& tensor, std::string_view field,
                                  std::span<const int64_t> expected);
 void ToProto(const Tensor& tensor, DataType dtype, v1::Tensor* out);
+
+// Of any request that has an instruction_input.
+template <typename Request>
+Instruction InstructionOf(const Request& request) {
+  const auto& ids = request.instruction_ids().ids();
+  return {.text = request.instruction(),
+          .ids = {ids.begin(), ids.end()},
+          .has_ids = request.has_instruction_ids()};
+}
+
+// For requests that bring no seed; not a function of anything.
+uint64_t RandomSeed();
 
 }  // namespace ddpt

@@ -1,36 +1,18 @@
 #include "server/convert_code.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "server/convert.h"
 
 namespace ddpt {
 namespace {
 
 constexpr uint64_t kDefaultNewTokens = 256;
 
-template <typename Request>
-Instruction FromRequest(const Request& request) {
-  Instruction instruction;
-  instruction.has_ids = request.has_instruction_ids();
-  instruction.text = request.instruction();
-  const auto& ids = request.instruction_ids().ids();
-  instruction.ids.assign(ids.begin(), ids.end());
-  return instruction;
-}
-
-uint64_t RandomSeed() {
-  thread_local std::random_device device;
-  return (uint64_t{device()} << 32) | device();
-}
-
 }  // namespace
-
-Instruction InstructionOf(const v1::GenerateRequest& request) { return FromRequest(request); }
-Instruction InstructionOf(const v1::ScoreRequest& request) { return FromRequest(request); }
 
 absl::StatusOr<DecoderPrefix> FromProto(v1::DecoderPrefix prefix) {
   switch (prefix) {

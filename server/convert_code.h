@@ -6,15 +6,11 @@
 #include "core/decoding/request.h"
 #include "ddpt/v1/code.pb.h"
 #include "server/base_model.h"
-#include "server/condition.h"
 #include "server/prompt_resolver.h"
 
 namespace ddpt {
 
 // Between the messages of CodeService and the structs of core. Pure.
-
-Instruction InstructionOf(const v1::GenerateRequest& request);
-Instruction InstructionOf(const v1::ScoreRequest& request);
 
 // FieldError for an unknown value.
 absl::StatusOr<DecoderPrefix> FromProto(v1::DecoderPrefix prefix);

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "server/convert.h"
 #include "server/convert_code.h"
 #include "server/generate_job.h"
 #include "server/status.h"

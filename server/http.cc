@@ -2,6 +2,8 @@
 
 #include <CivetServer.h>
 
+#include <chrono>
+#include <future>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +12,8 @@
 
 namespace ddpt {
 namespace {
+
+constexpr std::chrono::milliseconds kKnockEvery{5};
 
 struct Reply {
   int code = 200;
@@ -34,6 +38,16 @@ class Handler : public CivetHandler {
  private:
   const std::function<Reply()> reply_;
 };
+
+// Connects and leaves.
+void Knock(const std::string& address) {
+  const auto parts = SplitAddress("metrics-listen", address);
+  if (!parts.ok()) return;
+  char error[128];
+  mg_connection* visit =
+      mg_connect_client(parts->first.c_str(), parts->second, /*use_ssl=*/0, error, sizeof(error));
+  if (visit != nullptr) mg_close_connection(visit);
+}
 
 }  // namespace
 
@@ -62,7 +76,13 @@ struct HttpEndpoint::Impl {
 HttpEndpoint::HttpEndpoint(std::unique_ptr<Impl> impl, std::string address)
     : impl_(std::move(impl)), address_(std::move(address)) {}
 
-HttpEndpoint::~HttpEndpoint() { impl_->server.reset(); }
+// The thread that listens notices the stop when somebody connects, else within two seconds.
+HttpEndpoint::~HttpEndpoint() {
+  const auto closed = std::async(std::launch::async, [this] { impl_->server->close(); });
+  do {
+    Knock(address_);
+  } while (closed.wait_for(kKnockEvery) != std::future_status::ready);
+}
 
 absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Create(Options options) {
   DDPT_ASSIGN_OR_RETURN(const auto parts, SplitAddress("metrics-listen", options.address));

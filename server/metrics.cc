@@ -29,6 +29,7 @@ const Buckets kPoolWait = {1e-5, 1e-4, 1e-3, .005, .01, .05, .1, .5, 1, 5};
 const Buckets kCancel = {1e-4, .001, .005, .01, .025, .05, .1, .25, .5, 1, 5};
 const Buckets kFirstToken = {.001, .005, .01, .02, .04, .06, .08, .1, .25, .5,  .75,
                              1,    2.5,  5,   7.5, 10,  20,  40,  80, 160, 640, 2560};
+const Buckets kTrainStep = {.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30};
 const Buckets kInterToken = {.001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3,
                              .4,   .5,    .75,  1,   2.5,  5,   7.5,  10, 20,  40, 80};
 
@@ -132,7 +133,22 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> registry)
                           "Streams ended because their reader was too slow.")),
       kv_cache_usage_(NewFamily<Gauge>(*registry_, "ddpt_kv_cache_usage_ratio",
                                        "Share of the generating batch's rows in use.")
-                          .Add({})) {
+                          .Add({})),
+      train_jobs_(NewFamily<Gauge>(*registry_, "ddpt_train_jobs",
+                                   "Training jobs by state, since the start.")),
+      train_loss_(NewFamily<Gauge>(*registry_, "ddpt_train_loss",
+                                   "Of the last optimizer step, nats per token.")),
+      train_steps_(NewCounter(*registry_, "ddpt_train_steps_total", "Optimizer steps done.")),
+      train_resumes_(
+          NewCounter(*registry_, "ddpt_train_resumes_total", "Jobs that went on after a restart.")),
+      train_step_seconds_(
+          NewHistogram(*registry_, "ddpt_train_step_seconds", "One optimizer step.", kTrainStep)),
+      train_checkpoint_age_(NewFamily<Gauge>(*registry_, "ddpt_train_checkpoint_age_seconds",
+                                             "Since a training state was saved; 0: none yet.")
+                                .Add({})) {
+  for (const char* state : {"queued", "running", "succeeded", "failed", "cancelled"}) {
+    train_jobs_.Add({{"state", state}});
+  }
   NewFamily<Gauge>(*registry_, "ddpt_build_info", "The build, always 1.")
       .Add({{"version", DDPT_VERSION}, {"compiler", __VERSION__}})
       .Set(1);
@@ -243,5 +259,33 @@ void Metrics::GeneratedTokens(size_t count) {
 }
 void Metrics::KvCacheUsage(double share) { kv_cache_usage_.Set(share); }
 void Metrics::StreamStalled() { stalled_.Increment(); }
+
+void Metrics::TrainJob(std::string_view from, std::string_view to) {
+  if (!from.empty()) train_jobs_.Add({{"state", std::string(from)}}).Decrement();
+  train_jobs_.Add({{"state", std::string(to)}}).Increment();
+}
+
+void Metrics::TrainResumed() { train_resumes_.Increment(); }
+
+void Metrics::TrainStep(const std::string& task, double loss, std::chrono::nanoseconds time) {
+  train_steps_.Increment();
+  train_step_seconds_.Observe(Seconds(time));
+  train_loss_.Add({{"task", task}}).Set(loss);
+}
+
+void Metrics::TrainEnded(const std::string& task) {
+  train_loss_.Remove(&train_loss_.Add({{"task", task}}));
+}
+
+void Metrics::TrainSaved() {
+  std::lock_guard lock(mutex_);
+  checkpoint_ = std::chrono::steady_clock::now();
+}
+
+void Metrics::TrainCheckpointAge() {
+  std::lock_guard lock(mutex_);
+  if (checkpoint_)
+    train_checkpoint_age_.Set(Seconds(std::chrono::steady_clock::now() - *checkpoint_));
+}
 
 }  // namespace ddpt

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -72,6 +73,17 @@ class Metrics {
   // A stream whose reader was too slow was ended.
   void StreamStalled();
 
+  // A training job has come to a state ("queued", "running", ...; from "" when it is new).
+  void TrainJob(std::string_view from, std::string_view to);
+  // A job that an earlier process began goes on.
+  void TrainResumed();
+  void TrainStep(const std::string& task, double loss, std::chrono::nanoseconds time);
+  // The job of `task` has ended: its loss is shown no longer.
+  void TrainEnded(const std::string& task);
+  void TrainSaved();
+  // To be called before the series are read: how old the last checkpoint is.
+  void TrainCheckpointAge();
+
  private:
   template <typename T>
   using Family = prometheus::Family<T>;
@@ -107,10 +119,17 @@ class Metrics {
   prometheus::Counter& generated_tokens_;
   prometheus::Counter& stalled_;
   prometheus::Gauge& kv_cache_usage_;
+  Family<prometheus::Gauge>& train_jobs_;
+  Family<prometheus::Gauge>& train_loss_;
+  prometheus::Counter& train_steps_;
+  prometheus::Counter& train_resumes_;
+  prometheus::Histogram& train_step_seconds_;
+  prometheus::Gauge& train_checkpoint_age_;
 
   std::mutex mutex_;
-  std::map<std::string, TaskSeries> tasks_;                 // guarded by mutex_
-  std::map<std::string, std::unique_ptr<Method>> methods_;  // guarded by mutex_
+  std::optional<std::chrono::steady_clock::time_point> checkpoint_;  // guarded by mutex_
+  std::map<std::string, TaskSeries> tasks_;                          // guarded by mutex_
+  std::map<std::string, std::unique_ptr<Method>> methods_;           // guarded by mutex_
 };
 
 }  // namespace ddpt

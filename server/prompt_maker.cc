@@ -1,6 +1,5 @@
 #include "server/prompt_maker.h"
 
-#include <random>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -15,24 +14,9 @@ namespace {
 
 constexpr size_t kDigestBytes = 16;
 
-uint64_t RandomSeed() {
-  thread_local std::random_device device;
-  return (uint64_t{device()} << 32) | device();
-}
-
 uint32_t Checksum(const Tensor& prompt) {
   return Crc32c(
       {reinterpret_cast<const char*>(prompt.data.data()), prompt.data.size() * sizeof(float)});
-}
-
-template <typename Request>
-Instruction InstructionOf(const Request& request) {
-  Instruction instruction;
-  instruction.has_ids = request.has_instruction_ids();
-  instruction.text = request.instruction();
-  const auto& ids = request.instruction_ids().ids();
-  instruction.ids.assign(ids.begin(), ids.end());
-  return instruction;
 }
 
 absl::Status DecodeNoise(const v1::SampleRequest& request, const DenoiserSpec& spec, Draws& draws) {

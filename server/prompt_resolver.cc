@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "server/convert.h"
 #include "server/prompt_service.h"
@@ -11,6 +12,14 @@ namespace ddpt {
 namespace {
 
 constexpr uint32_t kMaxContext = 256;
+
+// A FieldError of a part as one of the whole: on "task" of the source at "prompt", "prompt.task".
+absl::Status At(const std::string& path, const absl::Status& status) {
+  const std::string field = FieldOf(status);
+  if (field != "task" && field != "prompt_id") return status;
+  const std::string problem(absl::StripPrefix(status.message(), field + ": "));
+  return FieldError(absl::StrCat(path, ".", field), problem);
+}
 
 void SetInstruction(const std::vector<uint32_t>& ids, v1::TokenIds* out) {
   out->mutable_ids()->Assign(ids.begin(), ids.end());
@@ -37,26 +46,25 @@ absl::StatusOr<ResolvedPrompt> PromptResolver::Decode(const v1::Tensor& embeddin
   return prompt;
 }
 
-absl::StatusOr<ResolvedPrompt> PromptResolver::FromMade(absl::StatusOr<MadePrompts> made) const {
-  DDPT_RETURN_IF_ERROR(made.status());
-  const DenoiserSpec& spec = made->task.engine->spec();
+absl::StatusOr<ResolvedPrompt> PromptResolver::FromMade(MadePrompts made) const {
+  const DenoiserSpec& spec = made.task.engine->spec();
   const LanguageModel& model = *base_->model;
   if (spec.width != model.geometry().encoder.width) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the prompts of task \"", made->task.task, "\" are ", spec.width,
+        absl::StrCat("the prompts of task \"", made.task.task, "\" are ", spec.width,
                      " wide, but the encoder of ", base_->name, " is ",
                      model.geometry().encoder.width, " wide"));
   }
   if (!spec.base_model_digest.empty() && spec.base_model_digest != model.digest()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("task \"", made->task.task, "\" was trained through the model ",
+        absl::StrCat("task \"", made.task.task, "\" was trained through the model ",
                      spec.base_model_digest, ", but this is ", model.digest()));
   }
   ResolvedPrompt prompt;
-  prompt.soft = std::make_shared<const Tensor>(std::move(made->drawn.prompts.front()));
-  prompt.prompt_id = made->prompt_ids.front();
-  prompt.task = made->task.task;
-  FillReceipt(*made, model.digest(), &prompt.receipt.emplace());
+  prompt.soft = std::make_shared<const Tensor>(std::move(made.drawn.prompts.front()));
+  prompt.prompt_id = made.prompt_ids.front();
+  prompt.task = made.task.task;
+  FillReceipt(made, model.digest(), &prompt.receipt.emplace());
   return prompt;
 }
 
@@ -64,14 +72,15 @@ void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& 
                              const v1::SamplingOptions& sampling,
                              const std::vector<uint32_t>& instruction_ids, StopToken stop,
                              Done done) {
-  const auto finish = [this, done](absl::StatusOr<MadePrompts> made) {
-    done(FromMade(std::move(made)));
+  const auto finish = [this, field, done](absl::StatusOr<MadePrompts> made) {
+    if (!made.ok()) return done(At(field, made.status()));
+    done(FromMade(*std::move(made)));
   };
   switch (source.source_case()) {
     case v1::PromptSource::kEmbedding:
       return done(Decode(source.embedding(), field));
     case v1::PromptSource::kText: {
-      auto ids = base_->tokenizer->Encode(source.text(), {.field = "prompt.text"});
+      auto ids = base_->tokenizer->Encode(source.text(), {.field = field + ".text"});
       if (!ids.ok()) return done(ids.status());
       ResolvedPrompt prompt;
       prompt.manual_ids = *std::move(ids);
@@ -93,7 +102,7 @@ void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& 
       request->set_omit_embedding(true);
       SetInstruction(instruction_ids, request->mutable_instruction_ids());
       const absl::Status status = ValidateSample(*request, maker_.limits());
-      if (!status.ok()) return done(status);
+      if (!status.ok()) return done(At(field, status));
       return maker_.Sample(*request, {std::move(stop), nullptr, {}},
                            [request, finish](auto made) { finish(std::move(made)); });
     }

@@ -46,7 +46,7 @@ class PromptResolver {
  private:
   absl::StatusOr<ResolvedPrompt> Decode(const v1::Tensor& embedding,
                                         const std::string& field) const;
-  absl::StatusOr<ResolvedPrompt> FromMade(absl::StatusOr<MadePrompts> made) const;
+  absl::StatusOr<ResolvedPrompt> FromMade(MadePrompts made) const;
 
   const std::shared_ptr<const BaseModel> base_;
   PromptMaker& maker_;

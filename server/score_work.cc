@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/decoding/scorer.h"
+#include "server/convert.h"
 #include "server/convert_code.h"
 #include "server/validate.h"
 
@@ -41,6 +42,9 @@ absl::Status ScoreWork::Start() {
 
 absl::Status ScoreWork::ReadCode() {
   const ModelGeometry& geometry = base_->model->geometry();
+  if (request_.code_input_case() == v1::ScoreRequest::CODE_INPUT_NOT_SET) {
+    return FieldError("code", "is missing, and so are code_ids");
+  }
   if (request_.has_code_ids()) {
     code_ids_.assign(request_.code_ids().ids().begin(), request_.code_ids().ids().end());
   } else if (request_.code().size() > kInstructionLimit) {
@@ -51,6 +55,11 @@ absl::Status ScoreWork::ReadCode() {
     code_ids_.push_back(geometry.end_token);
   }
   if (code_ids_.empty()) return FieldError("code_ids", "is empty");
+  if (code_ids_.size() > static_cast<size_t>(geometry.max_positions)) {
+    return FieldError(request_.has_code_ids() ? "code_ids" : "code",
+                      absl::StrCat(code_ids_.size(), " tokens are above the model's limit of ",
+                                   geometry.max_positions));
+  }
   for (const uint32_t id : code_ids_) {
     if (id < geometry.vocabulary_size) continue;
     return FieldError("code_ids", absl::StrCat("id ", id, " is outside the vocabulary of ",
@@ -81,9 +90,6 @@ void ScoreWork::ResolveNext() {
 }
 
 absl::Status ScoreWork::Submit() {
-  for (const PromptedRequest& prompted : prompted_) {
-    DDPT_RETURN_IF_ERROR(ValidateRequest(prompted, base_->model->geometry(), code_ids_.size()));
-  }
   return pool_.Submit(
       {.key = "score",
        .stop = call_->stop(),

@@ -31,6 +31,7 @@
 #include "server/prompt_service.h"
 #include "server/task_catalog.h"
 #include "server/task_service.h"
+#include "server/training_service.h"
 
 namespace ddpt {
 namespace {
@@ -117,8 +118,9 @@ class Server::Impl {
   std::unique_ptr<PromptMaker> maker_;
   std::unique_ptr<PromptService> prompt_service_;
   std::unique_ptr<TaskService> task_service_;
-  std::unique_ptr<CodeService> code_service_;    // null without a base model
-  std::unique_ptr<ModelService> model_service_;  // likewise
+  std::unique_ptr<CodeService> code_service_;          // null without a base model
+  std::unique_ptr<ModelService> model_service_;        // likewise
+  std::unique_ptr<TrainingService> training_service_;  // likewise
   GrpcEndpoint grpc_;
   std::unique_ptr<HttpEndpoint> http_;
 
@@ -240,13 +242,21 @@ absl::Status Server::Impl::OpenServices() {
       CodeService::Options{.batch_rows = config_.generate_batch,
                            .stream_buffer_bytes = config_.stream_buffer_bytes});
   model_service_ = std::make_unique<ModelService>(*calls_, base_);
+  DDPT_ASSIGN_OR_RETURN(training_service_,
+                        TrainingService::Create(*calls_, base_, *registry_, *catalog_, *pool_,
+                                                {.state_directory = config_.state,
+                                                 .job_limit = config_.train_limit,
+                                                 .data_directories = config_.data_directories}));
   return absl::OkStatus();
 }
 
 absl::Status Server::Impl::Serve() {
   DDPT_RETURN_IF_ERROR(ServeMetrics());
   std::vector<grpc::Service*> services = {prompt_service_.get(), task_service_.get()};
-  if (base_) services.insert(services.end(), {code_service_.get(), model_service_.get()});
+  if (base_) {
+    services.insert(services.end(),
+                    {code_service_.get(), model_service_.get(), training_service_.get()});
+  }
   DDPT_ASSIGN_OR_RETURN(grpc_, StartGrpc(config_, services));
   health_.Attach(grpc_.server->GetHealthCheckService());
   {
@@ -266,6 +276,7 @@ absl::Status Server::Impl::ServeMetrics() {
   if (config_.metrics_listen.empty()) return absl::OkStatus();
   const auto metrics = [this] {
     metrics_.StreamPoolThreads(pool_->busy(), pool_->threads());
+    metrics_.TrainCheckpointAge();
     return prometheus::TextSerializer().Serialize(prometheus_->Collect());
   };
   DDPT_ASSIGN_OR_RETURN(http_, HttpEndpoint::Create({.address = config_.metrics_listen,
@@ -309,6 +320,7 @@ void Server::Impl::Shutdown(TimePoint deadline) {
 void Server::Impl::Drain(TimePoint deadline) {
   health_.Stop();
   calls_->Close();
+  if (training_service_) training_service_->Stop();
   log_.Info("draining", nlohmann::json::object());
   const bool in_time = calls_->WaitIdle(deadline);
   if (!in_time) {

@@ -2,8 +2,6 @@
 
 #include <string>
 
-#include "absl/strings/cord.h"
-#include "core/base/status.h"
 #include "core/runtime/admission.h"
 #include "google/rpc/error_details.pb.h"
 
@@ -76,18 +74,6 @@ google::rpc::Status Details(const absl::Status& status, const std::string& messa
 }
 
 }  // namespace
-
-absl::Status WithReason(absl::Status status, std::string_view reason) {
-  if (ReasonOf(status).empty()) {
-    status.SetPayload(Piece(kReasonPayload), absl::Cord(Piece(reason)));
-  }
-  return status;
-}
-
-std::string ReasonOf(const absl::Status& status) {
-  const auto payload = status.GetPayload(Piece(kReasonPayload));
-  return payload ? std::string(*payload) : "";
-}
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;

@@ -2,9 +2,11 @@
 
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "server/import_call.h"
 #include "server/task_info.h"
+#include "server/upload_call.h"
 #include "server/validate.h"
 
 namespace ddpt {
@@ -12,6 +14,7 @@ namespace {
 
 constexpr char kService[] = "ddpt.v1.TaskService";
 constexpr uint32_t kDefaultPage = 100;
+constexpr uint64_t kFileLimit = uint64_t{512} << 20;
 
 template <typename Request>
 std::optional<uint64_t> Expected(const Request& request) {
@@ -67,15 +70,21 @@ grpc::ServerUnaryReactor* TaskService::GetTask(grpc::CallbackServerContext* cont
 grpc::ServerReadReactor<v1::ImportTaskRequest>* TaskService::ImportTask(
     grpc::CallbackServerContext* context, v1::TaskInfo* response) {
   const auto store = [=, this](const v1::ImportTaskRequest::Header& header,
-                               std::string_view file) -> absl::Status {
+                               Upload& upload) -> absl::Status {
+    const std::string digest = upload.Finish();
+    if (!header.sha256().empty() && absl::AsciiStrToLower(header.sha256()) != digest) {
+      return FieldError(
+          "header.sha256",
+          absl::StrCat(header.sha256(), " is not the digest of what arrived, ", digest));
+    }
+    DDPT_ASSIGN_OR_RETURN(const std::string_view file, upload.Map());
     const Promotion promotion =
         header.promote() == v1::PROMOTE_POLICY_NEVER ? Promotion::kNever : Promotion::kAlways;
     DDPT_RETURN_IF_ERROR(catalog_.Import(header.task(), file, promotion).status());
     return FillTaskInfo(registry_, header.task(), response);
   };
-  auto* call = new ImportCall(calls_, import_, *context, upload_directory_, store);
-  call->Start();
-  return call;
+  return UploadCall<v1::ImportTaskRequest>::Start(
+      calls_, import_, *context, {upload_directory_, kFileLimit, ValidateImportHeader, store});
 }
 
 grpc::ServerUnaryReactor* TaskService::PromoteTask(grpc::CallbackServerContext* context,

@@ -169,5 +169,16 @@ TEST(CommandLineUsageTest, BenchSampleReportsItsMeasurement) {
   EXPECT_GT(report["share_of_peak"], 0);
 }
 
+TEST(CommandLineUsageTest, BenchGenerateReportsItsMeasurement) {
+  const Outcome outcome = Ddpt({"bench", "generate", "--batch", "2", "--input-tokens", "4",
+                                "--output-tokens", "3", "--runs", "2", "--json"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  const json result = json::parse(outcome.out);
+  EXPECT_EQ(result["runs"], 2);
+  EXPECT_EQ(result["output_tokens"], 3);
+  EXPECT_GT(result["tokens_per_second"], 0);
+  EXPECT_GT(result["share_of_peak"], 0);
+}
+
 }  // namespace
 }  // namespace ddpt

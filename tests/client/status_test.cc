@@ -35,7 +35,7 @@ TEST(FromGrpcStatusTest, KeepsTheReason) {
   google::rpc::ErrorInfo detail;
   detail.set_reason("QUEUE_FULL");
   EXPECT_EQ(
-      ErrorReason(FromGrpcStatus(StatusWith(grpc::StatusCode::RESOURCE_EXHAUSTED, "full", detail))),
+      ReasonOf(FromGrpcStatus(StatusWith(grpc::StatusCode::RESOURCE_EXHAUSTED, "full", detail))),
       "QUEUE_FULL");
 }
 

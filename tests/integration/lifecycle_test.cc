@@ -1,9 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <thread>
@@ -12,10 +9,8 @@
 #include "client/status.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "nlohmann/json.hpp"
+#include "tests/integration/child_server.h"
 #include "tests/integration/server_fixture.h"
-
-extern char** environ;
 
 namespace ddpt {
 namespace {
@@ -23,52 +18,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using testing::HasSubstr;
-
-// `ddpt-server` as a process of its own.
-class Child {
- public:
-  explicit Child(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), DDPT_SERVER_BINARY);
-    std::vector<char*> pointers;
-    for (std::string& argument : arguments) pointers.push_back(argument.data());
-    pointers.push_back(nullptr);
-    EXPECT_EQ(posix_spawn(&pid_, DDPT_SERVER_BINARY, nullptr, nullptr, pointers.data(), environ),
-              0);
-  }
-  ~Child() {
-    if (pid_ > 0) {
-      kill(pid_, SIGKILL);
-      Wait();
-    }
-  }
-
-  void Signal(int signal) { kill(pid_, signal); }
-  // The exit code.
-  int Wait() {
-    int status = 0;
-    waitpid(std::exchange(pid_, -1), &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-
- private:
-  pid_t pid_ = -1;
-};
-
-std::vector<std::string> Arguments(const std::string& state) {
-  return {"--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--state",   state,
-          "--model",  "none",        "--log-level",      "off",         "--threads", "2"};
-}
-
-nlohmann::json AwaitEndpoints(const std::string& state) {
-  const auto deadline = steady_clock::now() + TestServer::kTimeout;
-  while (steady_clock::now() < deadline) {
-    const auto text = ReadFile(state + "/endpoints.json", 4096);
-    if (text.ok()) return nlohmann::json::parse(*text);
-    std::this_thread::yield();
-  }
-  ADD_FAILURE() << "the server has not started";
-  return {};
-}
 
 void ImportSlowTask(const std::string& state) {
   TestServer server(TestConfig(state));
@@ -78,7 +27,7 @@ void ImportSlowTask(const std::string& state) {
 TEST(LifecycleTest, SecondServerOnTheStateDirectoryIsRefused) {
   TemporaryDirectory directory;
   TestServer first(TestConfig(directory.path()));
-  Child second(Arguments(directory.path()));
+  ChildServer second(ChildArguments(directory.path()));
   EXPECT_EQ(second.Wait(), 1);
   const auto in_process = Server::Create(TestConfig(directory.path())).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(in_process)) << in_process;
@@ -110,15 +59,15 @@ TEST(LifecycleTest, SecondServerOnTheMetricsPortIsRefused) {
 }
 
 TEST(LifecycleTest, BadSettingIsOneLineAndExitCodeOne) {
-  EXPECT_EQ(Child({"--threads", "1000"}).Wait(), 1);
-  EXPECT_EQ(Child({"--check"}).Wait(), 0);
+  EXPECT_EQ(ChildServer({"--threads", "1000"}).Wait(), 1);
+  EXPECT_EQ(ChildServer({"--check"}).Wait(), 0);
 }
 
 TEST(LifecycleTest, DrainAnswersAllThatWereAccepted) {
   constexpr int kClients = 64;
   TemporaryDirectory directory;
   ImportSlowTask(directory.path());
-  Child child(Arguments(directory.path()));
+  ChildServer child(ChildArguments(directory.path()));
   const auto endpoints = AwaitEndpoints(directory.path());
   const std::string address = endpoints["grpc"];
   const std::string metrics = endpoints["metrics"];
@@ -146,7 +95,7 @@ TEST(LifecycleTest, DrainAnswersAllThatWereAccepted) {
 TEST(LifecycleTest, SecondSignalStopsNow) {
   TemporaryDirectory directory;
   ImportSlowTask(directory.path());
-  Child child(Arguments(directory.path()));
+  ChildServer child(ChildArguments(directory.path()));
   const auto endpoints = AwaitEndpoints(directory.path());
   const auto channel =
       grpc::CreateChannel(std::string(endpoints["grpc"]), grpc::InsecureChannelCredentials());
@@ -185,7 +134,7 @@ TEST(LifecycleTest, DrainingRefusesNewCallsAndSaysSo) {
   } while (absl::IsDeadlineExceeded(status));
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("draining"));
-  EXPECT_EQ(ErrorReason(status), "DRAINING");
+  EXPECT_EQ(ReasonOf(status), "DRAINING");
   EXPECT_TRUE(absl::IsCancelled(running.Cancel()));
   stopper.join();
 }

@@ -39,6 +39,11 @@ void SetTimeout(grpc::ClientContext& context, milliseconds timeout) {
   context.set_deadline(system_clock::now() + timeout);
 }
 
+void Spin(std::chrono::microseconds time) {
+  const auto end = steady_clock::now() + time;
+  while (steady_clock::now() < end) continue;
+}
+
 TemporaryDirectory::TemporaryDirectory() {
   path_ = testing::TempDir() + "ddpt-XXXXXX";
   EXPECT_NE(mkdtemp(path_.data()), nullptr);

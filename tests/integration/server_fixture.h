@@ -78,6 +78,9 @@ int AskHealth(const std::shared_ptr<grpc::Channel>& channel, const std::string& 
 // The first answer to one message of bytes.
 absl::StatusOr<std::string> RawCall(const std::shared_ptr<grpc::Channel>& channel,
                                     const std::string& method, const std::string& request);
+// Lets that much time pass without giving the processor away, so that a busy machine does not make
+// it much more.
+void Spin(std::chrono::microseconds time);
 void SetTimeout(grpc::ClientContext& context, std::chrono::milliseconds timeout);
 
 v1::SampleRequest SampleOf(const std::string& task, uint64_t seed, uint32_t count = 1);

@@ -1,0 +1,190 @@
+#include "client/bench_generate.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/machine_peak.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "core/decoding/request.h"
+#include "core/model/batch.h"
+#include "core/model/codet5p_config.h"
+#include "core/model/codet5p_model.h"
+#include "core/model/decoder_trunk.h"
+#include "core/model/load.h"
+
+namespace ddpt {
+namespace {
+
+constexpr uint64_t kConfigLimit = 1 << 20;
+
+struct Subject {
+  Codet5pConfig config;
+  std::shared_ptr<const LanguageModel> model;
+};
+
+Codet5pConfig EmbeddedGeometry() {
+  Codet5pConfig config;
+  config.encoder = {.width = 128, .layers = 3, .heads = 4, .rotary_dim = 16, .inner = 512};
+  config.decoder = {.width = 192, .layers = 4, .heads = 4, .rotary_dim = 16, .inner = 768};
+  config.vocabulary_size = 768;
+  config.max_positions = 1024;
+  return config;
+}
+
+absl::StatusOr<Subject> MakeSubject(const BenchGenerateOptions& options) {
+  Subject subject;
+  if (!options.model.empty()) {
+    const std::string path = options.model + "/config.json";
+    DDPT_ASSIGN_OR_RETURN(const std::string json, ReadFile(path, kConfigLimit));
+    DDPT_ASSIGN_OR_RETURN(subject.config, ParseCodet5pConfig(json, path));
+    DDPT_ASSIGN_OR_RETURN(subject.model,
+                          LoadLanguageModel(options.model, {.dtype = options.dtype}));
+    return subject;
+  }
+  subject.config = EmbeddedGeometry();
+  StateDict weights = RandomCodet5pWeights(subject.config, /*seed=*/0);
+  if (options.dtype == DataType::kBFloat16) {
+    for (auto& [name, weight] : weights) weight = weight.to(at::kBFloat16);
+  }
+  DDPT_ASSIGN_OR_RETURN(subject.model, CreateCodet5pModel(subject.config, weights));
+  return subject;
+}
+
+absl::Status Within(const char* name, size_t value, size_t limit) {
+  if (value >= 1 && value <= limit) return absl::OkStatus();
+  return FieldError(name, absl::StrCat(value, " is outside 1..", limit));
+}
+
+// Row b's instruction; any ids do.
+PromptedRequest Request(const BenchGenerateOptions& options, const ModelGeometry& geometry,
+                        size_t row) {
+  PromptedRequest request;
+  for (size_t i = 0; i < options.input_tokens; ++i) {
+    request.instruction_ids.push_back((row * 31 + i * 7) % geometry.vocabulary_size);
+  }
+  return request;
+}
+
+// All rows from the encoder to the last token; [output_tokens][batch].
+std::vector<at::Tensor> Generate(const LanguageModel& model,
+                                 const std::vector<PromptedRequest>& requests, size_t tokens) {
+  std::vector<std::vector<uint32_t>> inputs, prefixes;
+  std::vector<int64_t> lengths;
+  for (const PromptedRequest& request : requests) {
+    inputs.push_back(EncoderIds(request));
+    prefixes.push_back(DecoderIds(request, model.geometry()));
+    lengths.push_back(static_cast<int64_t>(prefixes.back().size()));
+  }
+  const std::string& device = model.geometry().device;
+  const EncoderBatch batch = WithoutPrompt(model, PadIds(inputs, device));
+  LanguageModel::Prefilled filled =
+      model.Prefill(model.Encode(batch.embeddings, batch.mask), batch.mask,
+                    PadIds(prefixes, device).ids, lengths);
+  std::vector<at::Tensor> chosen = {filled.logits.argmax(1)};
+  while (chosen.size() < tokens) {
+    chosen.push_back(model.Step(*filled.state, chosen.back()).argmax(1));
+  }
+  return chosen;
+}
+
+// How many elements of the weights one token passes through, by what it is.
+struct Weights {
+  double input = 0;   // in the encoder, and on its way to the decoder
+  double output = 0;  // in the decoder
+  double head = 0;    // logits
+};
+
+Weights CountWeights(const Codet5pConfig& config) {
+  Weights weights;
+  for (const auto& [name, shape] : Codet5pTensorShapes(config)) {
+    if (shape.size() != 2 || absl::StrContains(name, "wte.")) continue;
+    const double size = static_cast<double>(shape[0]) * static_cast<double>(shape[1]);
+    const bool of_input =
+        absl::StartsWith(name, "enc") || absl::StrContains(name, "crossattention.qkv_proj");
+    (absl::StrContains(name, "lm_head") ? weights.head
+     : of_input                         ? weights.input
+                                        : weights.output) += size;
+  }
+  return weights;
+}
+
+// Matrices and attention; the cross-attention of the one layer that has it.
+void CountWork(const BenchGenerateOptions& options, const Codet5pConfig& config,
+               BenchGenerateResult& result) {
+  const Weights weights = CountWeights(config);
+  const double rows = options.batch, in = options.input_tokens, out = options.output_tokens;
+  const double prefix = result.prefix_tokens, steps = out - 1, decoded = prefix + steps;
+  const double encoder = config.encoder.width * config.encoder.layers;
+  const double decoder = config.decoder.width * config.decoder.layers;
+  // A token looks at itself and what stands before it.
+  const double looks = prefix * prefix + steps * prefix + steps * (steps + 1) / 2;
+  const double attention =
+      encoder * in * in + decoder * looks + config.decoder.width * decoded * in;
+  result.flop = 2 * rows * (in * weights.input + decoded * weights.output + out * weights.head) +
+                4 * rows * attention;
+  const double caches =
+      2 * rows * (decoder * (looks - prefix * prefix) + config.decoder.width * steps * in);
+  result.bytes =
+      ElementSize(options.dtype) * (weights.input + out * (weights.output + weights.head) + caches);
+}
+
+absl::StatusOr<std::vector<PromptedRequest>> Validate(const BenchGenerateOptions& options,
+                                                      const ModelGeometry& geometry) {
+  const auto positions = static_cast<size_t>(geometry.max_positions);
+  DDPT_RETURN_IF_ERROR(Within("input-tokens", options.input_tokens, positions));
+  std::vector<PromptedRequest> requests;
+  for (size_t row = 0; row < options.batch; ++row) {
+    requests.push_back(Request(options, geometry, row));
+  }
+  const size_t prefix = DecoderIds(requests[0], geometry).size();
+  if (prefix >= positions) {
+    return FieldError("input-tokens", absl::StrCat(options.input_tokens, " fill the decoder's ",
+                                                   positions, " positions"));
+  }
+  DDPT_RETURN_IF_ERROR(Within("output-tokens", options.output_tokens, positions - prefix));
+  return requests;
+}
+
+}  // namespace
+
+absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& options,
+                                                  const std::function<void(size_t)>& on_run) {
+  DDPT_RETURN_IF_ERROR(Within("batch", options.batch, 256));
+  DDPT_RETURN_IF_ERROR(Within("threads", options.threads, 256));
+  DDPT_RETURN_IF_ERROR(Within("runs", options.runs, 1'000'000));
+  at::set_num_threads(static_cast<int>(options.threads));
+  DDPT_ASSIGN_OR_RETURN(const Subject subject, MakeSubject(options));
+  const ModelGeometry& geometry = subject.model->geometry();
+  DDPT_ASSIGN_OR_RETURN(const auto requests, Validate(options, geometry));
+
+  BenchGenerateResult result;
+  result.parameters = geometry.parameters;
+  result.prefix_tokens = DecoderIds(requests[0], geometry).size();
+  const c10::NoGradGuard no_grad;
+  std::vector<at::Tensor> chosen;
+  const auto run = [&] {
+    chosen = Generate(*subject.model, requests, options.output_tokens);
+    return absl::OkStatus();
+  };
+  DDPT_RETURN_IF_ERROR(TimeRuns(options.runs, run, on_run, result));
+  const at::Tensor rows = at::stack(chosen, 1).contiguous();
+  for (size_t row = 0; row < options.batch; ++row) {
+    const int64_t* ids = rows.const_data_ptr<int64_t>() + row * options.output_tokens;
+    result.tokens.emplace_back(ids, ids + options.output_tokens);
+  }
+  CountWork(options, subject.config, result);
+  const Weights weights = CountWeights(subject.config);
+  result.peak_flops = MeasureFlops(options.threads);
+  result.peak_bandwidth = MeasureReadBandwidth(
+      options.threads, static_cast<size_t>(ElementSize(options.dtype) *
+                                           (weights.output + weights.head) / options.threads));
+  return result;
+}
+
+}  // namespace ddpt

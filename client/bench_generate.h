@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/bench.h"
+#include "core/base/tensor.h"
+
+namespace ddpt {
+
+// Time to generate greedily from start to end, without any server: encoder, prefill, then a token a
+// step for all rows together, whatever the tokens are. The decoder's prefix is the model's habit.
+struct BenchGenerateOptions {
+  std::string model;                    // Hugging Face directory; "": random weights, see below
+  DataType dtype = DataType::kFloat32;  // of the computation
+  size_t batch = 1;                     // rows, 1..256
+  size_t input_tokens = 64;             // of each instruction, 1..the model's positions
+  size_t output_tokens = 64;            // of each answer, 1..the positions that are left
+  size_t threads = 1;                   // of LibTorch, 1..256
+  size_t runs = 10;                     // timed ones, after one that is not
+};
+
+struct BenchGenerateResult : BenchResult {
+  // [batch][output_tokens], of the last run.
+  std::vector<std::vector<uint32_t>> tokens;
+  int64_t parameters = 0;
+  size_t prefix_tokens = 0;  // of the decoder, the start token included
+};
+
+// Blocks for all runs; sets LibTorch's number of threads for the process. Random weights are those
+// of the embedded model's geometry (2.9 million parameters). INVALID_ARGUMENT names the option;
+// errors of loading name the file.
+absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& options,
+                                                  const std::function<void(size_t)>& on_run);
+
+}  // namespace ddpt

@@ -1,0 +1,231 @@
+#include "server/training_plan.h"
+
+#include <google/protobuf/util/field_comparator.h>
+#include <google/protobuf/util/message_differencer.h>
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/registry/digest_files.h"
+#include "core/registry/registry.h"
+#include "server/convert.h"
+
+namespace ddpt {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::util::MessageDifferencer;
+
+constexpr size_t kOperationIdLimit = 128;
+constexpr size_t kContextTextLimit = 4096;
+constexpr char kContextText[] = "Generate code that solves the task.";
+
+absl::Status CheckOperationId(const std::string& id) {
+  if (id.empty() || id.size() > kOperationIdLimit) {
+    return FieldError("operation_id",
+                      absl::StrCat("has ", id.size(), " bytes, outside 1..", kOperationIdLimit));
+  }
+  if (std::all_of(id.begin(), id.end(), [](char c) { return absl::ascii_isprint(c); })) {
+    return absl::OkStatus();
+  }
+  return FieldError("operation_id", "holds bytes that are not printable ASCII");
+}
+
+absl::StatusOr<Method> MethodOf(v1::Method method) {
+  switch (method) {
+    case v1::METHOD_UNSPECIFIED:
+    case v1::METHOD_DDPT:
+      return Method::kDdpt;
+    case v1::METHOD_GENERATOR:
+      return Method::kGenerator;
+    case v1::METHOD_PROMPT_TUNING:
+      return Method::kPromptTuning;
+    default:
+      return FieldError("method", absl::StrCat(v1::Method_IsValid(method) ? v1::Method_Name(method)
+                                                                          : absl::StrCat(method),
+                                               " is not served; DDPT, GENERATOR and "
+                                               "PROMPT_TUNING are"));
+  }
+}
+
+absl::StatusOr<Reference> ReferenceOf(v1::Reference reference) {
+  switch (reference) {
+    case v1::REFERENCE_UNSPECIFIED:
+    case v1::REFERENCE_EMA:
+      return Reference::kEma;
+    case v1::REFERENCE_ZERO:
+      return Reference::kZero;
+    case v1::REFERENCE_CONTEXT:
+      return Reference::kContext;
+    default:
+      return FieldError("options.reference", absl::StrCat(reference, " is no Reference"));
+  }
+}
+
+absl::StatusOr<SamplingOptions> ValidationSampling(const v1::TrainingOptions& given,
+                                                   const TuningOptions& options) {
+  if (!v1::Sampler_IsValid(given.validation_sampler())) {
+    return FieldError("options.validation_sampler",
+                      absl::StrCat(given.validation_sampler(), " is no Sampler"));
+  }
+  v1::SamplingOptions sampling;
+  sampling.set_sampler(given.validation_sampler());
+  if (given.has_validation_steps()) sampling.set_steps(given.validation_steps());
+  absl::StatusOr<SamplingOptions> converted =
+      FromProto(sampling, TunedSpec(options, /*width=*/1, /*model_digest=*/""));
+  if (converted.ok()) return converted;
+  return FieldError(FieldOf(converted.status()) == "sampling.steps" ? "options.validation_steps"
+                                                                    : "options.validation_sampler",
+                    {converted.status().message().data(), converted.status().message().size()});
+}
+
+absl::StatusOr<TuningOptions> OptionsOf(const v1::TrainRequest& request) {
+  const v1::TrainingOptions& given = request.options();
+  TuningOptions options;
+  DDPT_ASSIGN_OR_RETURN(options.method, MethodOf(request.method()));
+  DDPT_ASSIGN_OR_RETURN(options.reference, ReferenceOf(given.reference()));
+  if (!v1::Reading_IsValid(given.reading())) {
+    return FieldError("options.reading", absl::StrCat(given.reading(), " is no Reading"));
+  }
+  options.reading = ddpt::FromProto(given.reading());
+  const bool direct = options.method == Method::kPromptTuning;
+  options.learning_rate = given.has_learning_rate() ? given.learning_rate() : direct ? 0.03 : 1e-3;
+  if (given.has_steps()) options.steps = given.steps();
+  options.warmup_steps = given.has_warmup_steps() ? given.warmup_steps() : options.steps / 20;
+  if (given.has_batch_size()) options.batch_size = given.batch_size();
+  if (given.has_checkpoint_every()) options.checkpoint_every = given.checkpoint_every();
+  if (given.has_seed()) options.seed = given.seed();
+  if (given.has_weight_decay()) options.weight_decay = given.weight_decay();
+  if (given.has_clip_norm()) options.clip_norm = given.clip_norm();
+  if (given.has_context_length()) options.context_length = given.context_length();
+  if (given.has_latent_width()) options.latent = given.latent_width();
+  if (given.has_layers()) options.layers = given.layers();
+  if (given.has_train_steps()) options.train_steps = given.train_steps();
+  if (given.has_ema_decay()) options.ema_decay = given.ema_decay();
+  if (given.has_max_prompt_rms()) options.max_prompt_rms = given.max_prompt_rms();
+  if (given.has_condition_dropout()) options.condition_dropout = given.condition_dropout();
+  options.conditional = given.conditional();
+  if (given.has_condition_dropout() && !options.conditional) {
+    return FieldError("options.condition_dropout", "needs options.conditional");
+  }
+  // The sampler's steps are bounded by T, which must be in its range first.
+  const int64_t train_steps = options.train_steps;
+  if (train_steps < 1 || train_steps > 10'000) {
+    return FieldError("options.train_steps", absl::StrCat(train_steps, " is outside 1..10000"));
+  }
+  DDPT_ASSIGN_OR_RETURN(options.validation, ValidationSampling(given, options));
+  DDPT_RETURN_IF_ERROR(ValidateTuning(options));
+  return options;
+}
+
+absl::Status CheckShare(const v1::TrainRequest& request) {
+  const v1::TrainingOptions& options = request.options();
+  if (!options.has_validation_share()) return absl::OkStatus();
+  const double share = options.validation_share();
+  if (request.validation_data_case() != v1::TrainRequest::VALIDATION_DATA_NOT_SET) {
+    return FieldError("options.validation_share",
+                      "does not go with validation examples of one's "
+                      "own");
+  }
+  if (share >= 0.01 && share <= 0.5) return absl::OkStatus();
+  return FieldError("options.validation_share", absl::StrCat(share, " is outside 0.01..0.5"));
+}
+
+std::string Difference(const Message& left, const Message& right, const std::string& prefix) {
+  const Descriptor& type = *left.GetDescriptor();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    MessageDifferencer differencer;
+    if (differencer.CompareWithFields(left, right, {&field}, {&field})) continue;
+    const std::string path = absl::StrCat(prefix, field.name());
+    if (field.is_repeated() || field.message_type() == nullptr) return path;
+    return Difference(left.GetReflection()->GetMessage(left, &field),
+                      right.GetReflection()->GetMessage(right, &field), path + ".");
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::Status ValidateTrain(const v1::TrainRequest& request) {
+  DDPT_RETURN_IF_ERROR(CheckOperationId(request.operation_id()));
+  DDPT_RETURN_IF_ERROR(CheckTaskName(request.task()));
+  if (request.data_case() == v1::TrainRequest::DATA_NOT_SET) {
+    return FieldError("data", "is missing: examples, dataset_digest or path");
+  }
+  if (request.data_case() == v1::TrainRequest::kDatasetDigest) {
+    DDPT_RETURN_IF_ERROR(CheckDigest("dataset_digest", request.dataset_digest()));
+  }
+  if (request.validation_data_case() == v1::TrainRequest::kValidationDigest) {
+    DDPT_RETURN_IF_ERROR(CheckDigest("validation_digest", request.validation_digest()));
+  }
+  if (!v1::PromotePolicy_IsValid(request.promote())) {
+    return FieldError("promote", absl::StrCat(request.promote(), " is no PromotePolicy"));
+  }
+  if (request.options().context_text().size() > kContextTextLimit) {
+    return FieldError("options.context_text",
+                      absl::StrCat("has ", request.options().context_text().size(),
+                                   " bytes, above the limit of ", kContextTextLimit));
+  }
+  DDPT_RETURN_IF_ERROR(FromProto(request.data_format()).status());
+  DDPT_RETURN_IF_ERROR(CheckShare(request));
+  return OptionsOf(request).status();
+}
+
+absl::StatusOr<DatasetFormat> FromProto(const v1::DataChunk::Header& header) {
+  DatasetFormat format;
+  switch (header.format()) {
+    case v1::DATA_FORMAT_UNSPECIFIED:
+      format.kind = DatasetFormat::Kind::kDetect;
+      break;
+    case v1::DATA_FORMAT_JSONL:
+      format.kind = DatasetFormat::Kind::kJsonLines;
+      break;
+    case v1::DATA_FORMAT_CONALA:
+      format.kind = DatasetFormat::Kind::kConala;
+      break;
+    case v1::DATA_FORMAT_CODEALPACA:
+      format.kind = DatasetFormat::Kind::kCodeAlpaca;
+      break;
+    default:
+      return FieldError("data_format.format", absl::StrCat(header.format(), " is no DataFormat"));
+  }
+  if (!header.instruction_field().empty()) format.instruction_field = header.instruction_field();
+  if (!header.code_field().empty()) format.code_field = header.code_field();
+  return format;
+}
+
+std::vector<TrainingExample> FromProto(const v1::Examples& examples) {
+  std::vector<TrainingExample> all;
+  all.reserve(examples.examples_size());
+  for (const v1::Example& example : examples.examples()) {
+    all.push_back({example.instruction(), example.code()});
+  }
+  return all;
+}
+
+absl::StatusOr<TrainingPlan> PlanOf(const v1::TrainRequest& request) {
+  TrainingPlan plan;
+  plan.task = request.task();
+  plan.dataset_digest = request.dataset_digest();
+  plan.validation_digest = request.validation_digest();
+  DDPT_ASSIGN_OR_RETURN(plan.options, OptionsOf(request));
+  const v1::TrainingOptions& given = request.options();
+  plan.context_text = given.has_context_text() ? given.context_text() : kContextText;
+  if (given.has_validation_share()) plan.validation_share = given.validation_share();
+  plan.promote = request.promote() == v1::PROMOTE_POLICY_NEVER ? TrainingPlan::Promote::kNever
+                 : request.promote() == v1::PROMOTE_POLICY_ALWAYS
+                     ? TrainingPlan::Promote::kAlways
+                     : TrainingPlan::Promote::kIfBetter;
+  return plan;
+}
+
+std::string FirstDifference(const v1::TrainRequest& left, const v1::TrainRequest& right) {
+  return Difference(left, right, "");
+}
+
+}  // namespace ddpt

@@ -1,0 +1,200 @@
+#include "server/training_work.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "core/tuning/trainer.h"
+
+namespace ddpt {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr int64_t kProgressEvents = 200;  // of a job, at most
+constexpr uint64_t kStateLimit = uint64_t{4} << 30;
+constexpr double kLossMemory = 0.9;
+
+std::string StatePath(const TrainingResources& resources, const std::string& id) {
+  return absl::StrCat(resources.directory, "/", id, ".safetensors");
+}
+
+struct Texts {
+  Dataset train, validation;
+};
+
+absl::StatusOr<Texts> LoadTexts(const TrainingResources& resources, const TrainingPlan& plan) {
+  Texts texts;
+  DDPT_ASSIGN_OR_RETURN(texts.train, resources.datasets->Get(plan.dataset_digest));
+  if (!plan.validation_digest.empty()) {
+    DDPT_ASSIGN_OR_RETURN(texts.validation, resources.datasets->Get(plan.validation_digest));
+    return texts;
+  }
+  if (texts.train.examples.size() < 2) {
+    return FieldError("data", "holds 1 example; at least 2 are needed, one of them to validate");
+  }
+  std::tie(texts.train.examples, texts.validation.examples) =
+      SplitDataset(texts.train, plan.validation_share, plan.options.seed);
+  return texts;
+}
+
+absl::StatusOr<Trainer::Data> LoadData(const TrainingResources& resources,
+                                       const TrainingPlan& plan) {
+  DDPT_ASSIGN_OR_RETURN(const Texts texts, LoadTexts(resources, plan));
+  const LanguageModel& model = *resources.base->model;
+  const Tokenizer& tokenizer = *resources.base->tokenizer;
+  Trainer::Data data;
+  const int64_t context = plan.options.context_length;
+  DDPT_ASSIGN_OR_RETURN(data.train, EncodeExamples(model, tokenizer, texts.train, context));
+  DDPT_ASSIGN_OR_RETURN(data.validation,
+                        EncodeExamples(model, tokenizer, texts.validation, context));
+  DDPT_ASSIGN_OR_RETURN(data.context_ids,
+                        tokenizer.Encode(plan.context_text, {.field = "options.context_text"}));
+  if (data.context_ids.empty()) return FieldError("options.context_text", "holds no tokens");
+  return data;
+}
+
+class TrainingWork final : public JobWork {
+ public:
+  TrainingWork(const TrainingResources& resources, TrainingPlan plan, std::string id,
+               std::unique_ptr<Trainer> trainer)
+      : resources_(resources),
+        plan_(std::move(plan)),
+        id_(std::move(id)),
+        trainer_(std::move(trainer)) {}
+
+  absl::StatusOr<Piece> Run(Job& job, const StopToken& stop) override;
+  absl::Status Save() override;
+  absl::Status Finish(Job& job) override;
+
+ private:
+  absl::StatusOr<Piece> Step(Job& job);
+  absl::StatusOr<Piece> Validate(Job& job, const StopToken& stop);
+  absl::StatusOr<Piece> Judge(const StopToken& stop);
+
+  const TrainingResources& resources_;
+  const TrainingPlan plan_;
+  const std::string id_;
+  const std::unique_ptr<Trainer> trainer_;
+  bool unvalidated_ = false;  // a validation is due: what Save kept would miss it
+  bool promote_ = false;
+};
+
+absl::StatusOr<JobWork::Piece> TrainingWork::Run(Job& job, const StopToken& stop) {
+  if (unvalidated_) return Validate(job, stop);
+  if (trainer_->done()) return Judge(stop);
+  return Step(job);
+}
+
+absl::StatusOr<JobWork::Piece> TrainingWork::Step(Job& job) {
+  const TimePoint start = steady_clock::now();
+  DDPT_ASSIGN_OR_RETURN(const StepReport report, trainer_->Step());
+  const std::chrono::nanoseconds time = steady_clock::now() - start;
+  if (resources_.on_step) resources_.on_step(plan_.task, report.loss, time);
+  unvalidated_ = trainer_->validation_due();
+  job.step = trainer_->step();
+  job.train_loss = job.train_loss == 0
+                       ? report.loss
+                       : kLossMemory * job.train_loss + (1 - kLossMemory) * report.loss;
+  const int64_t every = (plan_.options.steps + kProgressEvents - 1) / kProgressEvents;
+  if (trainer_->step() % every != 0) return Piece{};
+  const nlohmann::json event = {{"metrics",
+                                 {{"loss", report.loss},
+                                  {"learning_rate", report.learning_rate},
+                                  {"gradient_norm", report.gradient_norm},
+                                  {"prompt_rms", report.prompt_rms},
+                                  {"prompt_variance", report.prompt_variance},
+                                  {"step_seconds", std::chrono::duration<double>(time).count()}}}};
+  return Piece{.next = Next::kRun, .event = event.dump()};
+}
+
+absl::StatusOr<JobWork::Piece> TrainingWork::Validate(Job& job, const StopToken& stop) {
+  DDPT_ASSIGN_OR_RETURN(const ValidationReport report, trainer_->Validate(stop));
+  unvalidated_ = false;
+  job.validation_nll = trainer_->best_nll();
+  job.validation_nll_none = report.nll_none;
+  const nlohmann::json event = {
+      {"metrics",
+       {{"validation_nll", report.nll},
+        {"validation_nll_none", report.nll_none},
+        {"served_prompt_rms", report.prompt_rms},
+        {"prompt_effect", report.prompt_effect}}},
+      {"message", absl::StrFormat("validation %.4f%s, without a prompt %.4f", report.nll,
+                                  report.best ? " (best)" : "", report.nll_none)}};
+  return Piece{.next = Next::kSave, .event = event.dump()};
+}
+
+// Whether the new version is to be the active one.
+absl::StatusOr<JobWork::Piece> TrainingWork::Judge(const StopToken& stop) {
+  const Piece finish{.next = Next::kFinish, .event = ""};
+  promote_ = plan_.promote != TrainingPlan::Promote::kNever;
+  if (plan_.promote != TrainingPlan::Promote::kIfBetter) return finish;
+  const absl::StatusOr<TaskVersion> active = resources_.registry->GetVersion(plan_.task, 0);
+  if (!active.ok()) return finish;
+  DDPT_ASSIGN_OR_RETURN(auto denoiser, Denoiser::Load(active->path));
+  const DenoiserSpec& spec = denoiser->spec();
+  if (spec.base_model_digest != resources_.base->model->digest()) return finish;
+  const SamplingOptions sampling{
+      .sampler = DefaultSampler(spec.reading),
+      .steps = std::min(plan_.options.validation.steps, spec.train_steps)};
+  DDPT_ASSIGN_OR_RETURN(const ValidationReport report,
+                        trainer_->Measure(std::move(denoiser), sampling, stop));
+  promote_ = trainer_->best_nll() < report.nll;
+  const nlohmann::json event = {
+      {"metrics", {{"active_validation_nll", report.nll}}},
+      {"message",
+       absl::StrFormat("validation %.4f, of the active version %.4f: %s", trainer_->best_nll(),
+                       report.nll, promote_ ? "becomes the active one" : "is kept beside it")}};
+  return Piece{.next = Next::kFinish, .event = event.dump()};
+}
+
+absl::Status TrainingWork::Save() {
+  if (unvalidated_) return absl::OkStatus();
+  DDPT_RETURN_IF_ERROR(
+      Annotate(WriteFileAtomic(StatePath(resources_, id_), trainer_->SaveState()), "checkpoint"));
+  if (resources_.on_saved) resources_.on_saved();
+  return absl::OkStatus();
+}
+
+absl::Status TrainingWork::Finish(Job& job) {
+  DDPT_ASSIGN_OR_RETURN(const std::string file, trainer_->BestDenoiser());
+  DDPT_ASSIGN_OR_RETURN(const TaskVersion version,
+                        resources_.catalog->Import(
+                            plan_.task, file, promote_ ? Promotion::kAlways : Promotion::kNever));
+  job.version = version.version;
+  job.denoiser_digest = version.digest;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::pair<uint64_t, uint64_t>> CheckTrainingData(const TrainingResources& resources,
+                                                                const TrainingPlan& plan) {
+  DDPT_ASSIGN_OR_RETURN(const Trainer::Data data, LoadData(resources, plan));
+  return std::make_pair(data.train.size(), data.validation.size());
+}
+
+absl::StatusOr<std::unique_ptr<JobWork>> MakeTrainingWork(const TrainingResources& resources,
+                                                          TrainingPlan plan, const Job& job) {
+  DDPT_ASSIGN_OR_RETURN(Trainer::Data data, LoadData(resources, plan));
+  DDPT_ASSIGN_OR_RETURN(auto trainer,
+                        Trainer::Create(resources.base->model, plan.options, std::move(data)));
+  const std::string path = StatePath(resources, job.id);
+  if (std::error_code error; std::filesystem::exists(path, error)) {
+    DDPT_ASSIGN_OR_RETURN(const std::string state, ReadFile(path, kStateLimit));
+    DDPT_RETURN_IF_ERROR(Annotate(trainer->RestoreState(state), path));
+  }
+  return std::make_unique<TrainingWork>(resources, std::move(plan), job.id, std::move(trainer));
+}
+
+void RemoveTrainingState(const TrainingResources& resources, const std::string& id) {
+  std::error_code error;
+  std::filesystem::remove(StatePath(resources, id), error);
+}
+
+}  // namespace ddpt

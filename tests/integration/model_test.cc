@@ -1,0 +1,74 @@
+#include "client/client.h"
+#include "core/base/status.h"
+#include "tests/integration/code_fixture.h"
+
+namespace ddpt {
+namespace {
+
+class ModelTest : public CodeTest {
+ protected:
+  ModelTest() { client_ = Connect(*server_); }
+
+  static std::unique_ptr<Client> Connect(TestServer& server) {
+    Client::Options options;
+    options.target = server.server().address();
+    return Client::Create(options).value();
+  }
+
+  std::unique_ptr<Client> client_;
+};
+
+TEST_F(ModelTest, TellsTheGeometry) {
+  const auto info = client_->GetModel();
+  ASSERT_TRUE(info.ok()) << info.status();
+  const ModelGeometry& geometry = base_->model->geometry();
+  EXPECT_EQ(info->name(), base_->name);
+  EXPECT_EQ(info->digest(), base_->model->digest());
+  EXPECT_EQ(info->encoder().width(), 16u);
+  EXPECT_EQ(info->decoder().width(), 32u);
+  EXPECT_EQ(info->vocabulary_size(), geometry.vocabulary_size);
+  EXPECT_EQ(info->max_positions(), 2048u);
+  EXPECT_EQ(info->parameters(), static_cast<uint64_t>(geometry.parameters));
+  EXPECT_EQ(info->dtype(), "float32");
+}
+
+TEST_F(ModelTest, TokensOfATextAreTheTextAgain) {
+  v1::TokenizeRequest text;
+  text.set_text("def größe(x):\n    return 名前\n");
+  const auto tokens = client_->Tokenize(text);
+  ASSERT_TRUE(tokens.ok()) << tokens.status();
+  EXPECT_EQ(IdsOf(tokens->token_ids()), Encode(text.text()));
+  v1::DetokenizeRequest ids;
+  *ids.mutable_token_ids() = tokens->token_ids();
+  EXPECT_EQ(client_->Detokenize(ids)->text(), text.text());
+}
+
+TEST_F(ModelTest, SpecialTokensAreLeftOutWhereAskedFor) {
+  v1::DetokenizeRequest request;
+  request.mutable_token_ids()->add_ids(base_->model->geometry().end_token);
+  EXPECT_EQ(client_->Detokenize(request)->text(), "<|endoftext|>");
+  request.set_skip_special(true);
+  EXPECT_EQ(client_->Detokenize(request)->text(), "");
+}
+
+TEST_F(ModelTest, IdWithoutTokenIsRefused) {
+  v1::DetokenizeRequest request;
+  request.mutable_token_ids()->add_ids(70'000);
+  ExpectRefused(client_->Detokenize(request).status(), "token_ids", "70000");
+}
+
+TEST_F(ModelTest, TextBeyondTheLimitIsRefused) {
+  v1::TokenizeRequest request;
+  request.set_text(std::string((1 << 20) + 1, 'a'));
+  ExpectRefused(client_->Tokenize(request).status(), "text", "1048576");
+}
+
+TEST_F(ModelTest, ServerWithoutModelSaysSo) {
+  TemporaryDirectory directory;
+  TestServer server(TestConfig(directory.path()));
+  const absl::Status status = Connect(server)->GetModel().status();
+  EXPECT_TRUE(absl::IsUnimplemented(status)) << status;
+}
+
+}  // namespace
+}  // namespace ddpt

@@ -1,0 +1,201 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <limits>
+
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "tests/integration/server_fixture.h"
+#include "tests/integration/training_fixture.h"
+
+namespace ddpt {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using Job = v1::TrainingJob;
+
+class TrainingDataTest : public TrainingTest {
+ protected:
+  // The request is INVALID_ARGUMENT on `field`, with `words`, and makes no job.
+  static void ExpectRefused(const v1::TrainRequest& request, const std::string& field,
+                            const std::string& words) {
+    const absl::Status status = client_->Train(request).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_EQ(FieldOf(status), field) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(words));
+    EXPECT_TRUE(absl::IsNotFound(client_->Find(request.operation_id()).status()));
+  }
+};
+
+TEST_F(TrainingDataTest, AnUploadedDataSetTrainsLikeInlineExamples) {
+  const auto dataset = client_->Upload({}, {SmallDataFile()});
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ(dataset->examples(), 10u);
+  v1::TrainRequest request = Small();
+  request.set_dataset_digest(dataset->digest());
+  const auto job = client_->TrainToTheEnd(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->dataset_digest(), dataset->digest());
+  const auto inline_job = client_->TrainToTheEnd(Small("-inline"));
+  EXPECT_EQ(inline_job->dataset_digest(), dataset->digest());
+  EXPECT_EQ(inline_job->denoiser_digest(), job->denoiser_digest());
+}
+
+TEST_F(TrainingDataTest, ChunksMayEndAnywhere) {
+  const std::string file = SmallDataFile();
+  std::vector<std::string> bytes;
+  for (const char c : file) bytes.emplace_back(1, c);
+  const auto whole = client_->Upload({}, {file}), cut = client_->Upload({}, bytes);
+  ASSERT_TRUE(cut.ok()) << cut.status();
+  EXPECT_EQ(cut->digest(), whole->digest());
+  EXPECT_EQ(cut->examples(), 10u);
+}
+
+TEST_F(TrainingDataTest, OtherFormatsHaveTheDigestOfTheirExamples) {
+  const auto expected = client_->Upload({}, {R"({"instruction": "a", "code": "b"})"});
+  v1::DataChunk::Header fields;
+  fields.set_instruction_field("x");
+  fields.set_code_field("y");
+  EXPECT_EQ(client_->Upload(fields, {R"({"x": "a", "y": "b"})"})->digest(), expected->digest());
+  v1::DataChunk::Header conala;
+  conala.set_format(v1::DATA_FORMAT_CONALA);
+  const auto read = client_->Upload(conala, {R"([{"intent": "a", "snippet": "b"}])"});
+  EXPECT_EQ(read->digest(), expected->digest());
+}
+
+TEST_F(TrainingDataTest, MalformedUploadsNameLineAndField) {
+  const std::string good = "{\"instruction\": \"a\", \"code\": \"b\"}\n";
+  for (const std::string bad : {"{\"instruction\": \"a\"}", "{\"instruction\": \"a\", \"code\": 1}",
+                                "{\"instruction\": \"a\", \"code\": \"\"}"}) {
+    const absl::Status status = client_->Upload({}, {good + good + bad + "\n" + good}).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("line 3"), HasSubstr("'code'")));
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(client_->Upload({}, {"\xff\xfe"}).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(client_->Upload({}, {}).status()));
+}
+
+TEST_F(TrainingDataTest, MalformedExamplesMakeNoJob) {
+  v1::TrainRequest request = Small();
+  request.mutable_examples()->mutable_examples(4)->set_code(" ");
+  const absl::Status status = client_->Train(request).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("5"), HasSubstr("'code'")));
+  EXPECT_TRUE(absl::IsNotFound(client_->Find(Name()).status()));
+}
+
+TEST_F(TrainingDataTest, AnExampleTooLongForTheModelIsRefusedBeforeTheJob) {
+  v1::TrainRequest request = Small();
+  std::string code;
+  for (int i = 0; i < 4000; ++i) code += static_cast<char>('a' + i * i % 23);
+  request.mutable_examples()->mutable_examples(4)->set_code(code);
+  const absl::Status status = client_->Train(request).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("2048"));
+  EXPECT_TRUE(absl::IsNotFound(client_->Find(Name()).status()));
+}
+
+TEST_F(TrainingDataTest, AnUnknownDigestIsNotFound) {
+  v1::TrainRequest request = Small();
+  request.set_dataset_digest(std::string(64, 'a'));
+  const absl::Status status = client_->Train(request).status();
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(request.dataset_digest()));
+  request.set_dataset_digest("../../etc/passwd");
+  ExpectRefused(request, "dataset_digest", "hexadecimal");
+  request = Small();
+  request.set_validation_digest("");
+  ExpectRefused(request, "validation_digest", "hexadecimal");
+}
+
+TEST_F(TrainingDataTest, AFileOfAnAllowedDirectoryTrains) {
+  const std::string path = directory_->path() + "/data.jsonl";
+  ASSERT_TRUE(WriteFileAtomic(path, SmallDataFile()).ok());
+  v1::TrainRequest request = Small();
+  request.set_path(path);
+  const auto job = client_->TrainToTheEnd(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
+  EXPECT_EQ(job->dataset_digest(), client_->Upload({}, {SmallDataFile()})->digest());
+}
+
+TEST_F(TrainingDataTest, PathsOutsideTheAllowedDirectoriesAreRefused) {
+  const std::string link = directory_->path() + "/link";
+  ASSERT_EQ(symlink("/etc/passwd", link.c_str()), 0);
+  for (const std::string& path : {std::string("/etc/passwd"), link, directory_->path() + "-x/y",
+                                  directory_->path() + "/../../../../etc/passwd"}) {
+    v1::TrainRequest request = Small();
+    request.set_path(path);
+    const absl::Status status = client_->Train(request).status();
+    EXPECT_TRUE(absl::IsPermissionDenied(status) || absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), Not(HasSubstr("root")));
+    EXPECT_TRUE(absl::IsNotFound(client_->Find(Name()).status()));
+  }
+}
+
+TEST_F(TrainingDataTest, RequestsThatSayTooLittleNameTheField) {
+  v1::TrainRequest request = Small();
+  request.clear_examples();
+  ExpectRefused(request, "data", "missing");
+  request = Small();
+  request.set_task("No Name");
+  ExpectRefused(request, "task", "No Name");
+  request = Small();
+  request.set_operation_id("");
+  EXPECT_EQ(FieldOf(client_->Train(request).status()), "operation_id");
+  request.set_operation_id(std::string(129, 'x'));
+  EXPECT_EQ(FieldOf(client_->Train(request).status()), "operation_id");
+}
+
+TEST_F(TrainingDataTest, OptionsOutOfRangeNameTheField) {
+  struct Case {
+    std::string field;
+    std::function<void(v1::TrainingOptions&)> set;
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const Case cases[] = {
+      {"options.steps", [](auto& options) { options.set_steps(0); }},
+      {"options.steps", [](auto& options) { options.set_steps(1'000'001); }},
+      {"options.batch_size", [](auto& options) { options.set_batch_size(1025); }},
+      {"options.learning_rate", [=](auto& options) { options.set_learning_rate(nan); }},
+      {"options.learning_rate", [](auto& options) { options.set_learning_rate(-1); }},
+      {"options.checkpoint_every", [](auto& options) { options.set_checkpoint_every(0); }},
+      {"options.warmup_steps", [](auto& options) { options.set_warmup_steps(13); }},
+      {"options.context_length", [](auto& options) { options.set_context_length(65); }},
+      {"options.latent_width", [](auto& options) { options.set_latent_width(1025); }},
+      {"options.layers", [](auto& options) { options.set_layers(9); }},
+      {"options.train_steps", [](auto& options) { options.set_train_steps(10'001); }},
+      {"options.ema_decay", [](auto& options) { options.set_ema_decay(1); }},
+      {"options.condition_dropout", [](auto& options) { options.set_condition_dropout(0.5); }},
+      {"options.validation_share", [](auto& options) { options.set_validation_share(0.6); }},
+      {"options.validation_steps", [](auto& options) { options.set_validation_steps(51); }},
+      {"options.max_prompt_rms", [](auto& options) { options.set_max_prompt_rms(0); }},
+  };
+  for (const Case& c : cases) {
+    v1::TrainRequest request = Small();
+    c.set(*request.mutable_options());
+    ExpectRefused(request, c.field, "");
+  }
+}
+
+TEST_F(TrainingDataTest, MethodsThatAreNotServedAreRefused) {
+  v1::TrainRequest request = Small();
+  request.set_method(v1::METHOD_BBT);
+  ExpectRefused(request, "method", "METHOD_BBT");
+}
+
+TEST_F(TrainingDataTest, ValidationExamplesOfOnesOwnTakeTheSplitsPlace) {
+  v1::TrainRequest request = Small();
+  *request.mutable_validation_examples() = request.examples();
+  const auto job = client_->TrainToTheEnd(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
+  EXPECT_EQ(job->train_examples(), 10u);
+  EXPECT_EQ(job->validation_examples(), 10u);
+}
+
+}  // namespace
+}  // namespace ddpt
