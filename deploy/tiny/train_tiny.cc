@@ -1,6 +1,7 @@
 // ddpt-tiny: trains the embedded base model from scratch on the generated corpus and writes it as a
 // Hugging Face directory.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <CLI/CLI.hpp>
@@ -30,7 +31,7 @@ struct Flags {
   std::string corpus = "deploy/tiny";
   std::string output = "deploy/models/codet5p-tiny";
   uint64_t seed = 1;
-  int64_t steps = 2400;
+  int64_t steps = 3000;
   int64_t batch = 64;
   double learning_rate = 2e-3;
   uint32_t vocabulary = 768;
@@ -41,6 +42,8 @@ struct TokenisedExample {
   size_t length() const { return std::max(encoder.size(), prefix.size() + code.size()); }
 };
 
+// Fixed, since sums over threads round differently with each number of them.
+constexpr int kThreads = 2;
 // Batches are cut from this many examples sorted by length, so that little is padded.
 constexpr int64_t kBatchesSortedTogether = 8;
 constexpr uint64_t kVocabularyTexts = 6000;
@@ -148,6 +151,7 @@ absl::Status Train(const Corpus& corpus, const Flags& flags) {
 }
 
 absl::Status Run(const Flags& flags) {
+  at::set_num_threads(kThreads);
   DDPT_ASSIGN_OR_RETURN(const auto corpus, Corpus::Load(flags.corpus));
   return Train(*corpus, flags);
 }
