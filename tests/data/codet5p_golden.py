@@ -257,6 +257,8 @@ def write(name, encoder, decoder, dtype, seed, shards=1, with_tokenizer=False):
             json.dumps({"tokenizer_class": "CodeGenTokenizer", "eos_token": "<|endoftext|>"}) + "\n")
 
 
-write("codet5p_wide", shape_of(32, 2, 4, 4), shape_of(48, 3, 4, 8), torch.float32, seed=1,
-      with_tokenizer=True)
-write("codet5p_equal", shape_of(32, 2, 8, 4), shape_of(32, 2, 4, 6), torch.float16, seed=2, shards=2)
+if __name__ == "__main__":
+    write("codet5p_wide", shape_of(32, 2, 4, 4), shape_of(48, 3, 4, 8), torch.float32, seed=1,
+          with_tokenizer=True)
+    write("codet5p_equal", shape_of(32, 2, 8, 4), shape_of(32, 2, 4, 6), torch.float16, seed=2,
+          shards=2)
