@@ -24,6 +24,7 @@ constexpr uint64_t kFileLimit = uint64_t{256} << 20;
 struct EvaluateFlags {
   std::string predictions;
   std::string references;
+  std::string counts_file;  // "": none
 };
 
 // JSON Lines: each a string, or an object with the string `code`.
@@ -46,6 +47,15 @@ absl::StatusOr<std::vector<std::string>> ReadCodes(const std::string& path) {
   return codes;
 }
 
+// Of one example: what figures over any choice of the examples can be made from.
+nlohmann::json CountsJson(const BleuCounts& counts, bool exact) {
+  return {{"matches", counts.matches},
+          {"totals", counts.totals},
+          {"prediction_tokens", counts.prediction_tokens},
+          {"reference_tokens", counts.reference_tokens},
+          {"exact", exact}};
+}
+
 absl::Status Evaluate(const EvaluateFlags& flags, Session& session) {
   DDPT_ASSIGN_OR_RETURN(const auto predictions, ReadCodes(flags.predictions));
   DDPT_ASSIGN_OR_RETURN(const auto references, ReadCodes(flags.references));
@@ -56,9 +66,16 @@ absl::Status Evaluate(const EvaluateFlags& flags, Session& session) {
   }
   BleuCounts counts;
   size_t exact = 0;
+  std::string counts_lines;
   for (size_t i = 0; i < predictions.size(); ++i) {
-    counts += CountBleu(predictions[i], references[i]);
-    exact += predictions[i] == references[i];
+    const BleuCounts example = CountBleu(predictions[i], references[i]);
+    const bool same = predictions[i] == references[i];
+    counts += example;
+    exact += same;
+    absl::StrAppend(&counts_lines, CountsJson(example, same).dump(), "\n");
+  }
+  if (!flags.counts_file.empty()) {
+    DDPT_RETURN_IF_ERROR(WriteFileAtomic(flags.counts_file, counts_lines));
   }
   const double share = static_cast<double>(exact) / static_cast<double>(predictions.size());
   const double bleu = CorpusBleu(counts);
@@ -81,6 +98,8 @@ void AddEvaluateCommand(CLI::App& app, Session& session) {
       ->required();
   command->add_option("--references", flags->references, "JSON Lines in the same order")
       ->required();
+  command->add_option("--counts", flags->counts_file,
+                      "Also write each example's n-gram counts to this file, JSON Lines");
   command->callback([flags, &session] { session.status = Evaluate(*flags, session); });
 }
 
