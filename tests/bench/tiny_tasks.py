@@ -25,6 +25,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TASKS = json.loads((ROOT / "deploy/tiny/tasks.json").read_text())["tasks"]
 STEPS = {"conv": 350, "house": 350, "mixed": 350, "mix5": 350}  # else 200
+MAX_PROMPT_RMS = 4  # at the default, 2, DDPT on mix5 fails with one seed in three
 METHODS = {
     "prompt tuning": ("--method", "prompt_tuning"),
     "GENERATOR": ("--method", "generator"),
@@ -98,7 +99,8 @@ def measure_told(task):
 def measure_trained(task, method, seed):
     name = name_of(task, method, seed)
     ddpt("train", name, "--data", corpus(task, "train"), "--validation-data", corpus(task, "validation"),
-         *METHODS[method], "--steps", STEPS.get(task, 200), "--seed", seed, "--promote", "always", "--watch")
+         *METHODS[method], "--steps", STEPS.get(task, 200), "--seed", seed, "--max-prompt-rms", MAX_PROMPT_RMS,
+         "--promote", "always", "--watch")
     return measure(corpus(task, "test"), ("--task", name, "--seed", "1", "--steps", "2000"))
 
 
