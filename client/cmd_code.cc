@@ -7,12 +7,11 @@
 
 #include "absl/strings/str_format.h"
 #include "client/commands.h"
+#include "client/examples.h"
 #include "client/flags.h"
 #include "client/output.h"
 #include "client/session.h"
-#include "core/base/file.h"
 #include "core/base/status.h"
-#include "core/tuning/dataset.h"
 #include "ddpt/v1/code.pb.h"
 
 namespace ddpt {
@@ -21,18 +20,19 @@ namespace {
 struct TextFlags {
   std::string text;
   std::string file;
-  std::string examples;  // instead of both: JSON Lines with instruction and code
 };
 
 struct GenerateFlags {
   v1::GenerateRequest request;
   TextFlags instruction;
+  ExamplesFlags examples;  // instead of one instruction
   PromptFlags prompt;
 };
 
 struct ScoreFlags {
   v1::ScoreRequest request;
   TextFlags instruction;
+  ExamplesFlags examples;  // instead of one instruction and its code
   TextFlags code;
   PromptFlags prompt;
 };
@@ -62,38 +62,40 @@ nlohmann::ordered_json AnswerJson(const Answer& answer) {
   return json;
 }
 
-absl::StatusOr<Dataset> ReadExamples(const std::string& path) {
-  DDPT_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, kMaxDatasetBytes));
-  return ParseDataset(bytes, {.kind = DatasetFormat::Kind::kJsonLines});
+absl::StatusOr<nlohmann::ordered_json> GenerateExample(Client& client, v1::GenerateRequest request,
+                                                       const TrainingExample& example) {
+  request.set_instruction(example.instruction);
+  Answer answer;
+  DDPT_RETURN_IF_ERROR(client.Generate(request, [&](const v1::GenerateResponse& message) {
+    Collect(message, answer);
+    return true;
+  }));
+  const v1::GenerateResponse& choice = answer.choices[0];
+  return nlohmann::ordered_json{{"instruction", example.instruction},
+                                {"code", choice.text()},
+                                {"output_tokens", choice.usage().output_tokens()}};
 }
 
-// One JSON object a line, in the order of the file.
-absl::Status GenerateAll(GenerateFlags& flags, Session& session) {
-  DDPT_ASSIGN_OR_RETURN(const Dataset dataset, ReadExamples(flags.instruction.examples));
-  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
-  DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
-  for (const TrainingExample& example : dataset.examples) {
-    flags.request.set_instruction(example.instruction);
-    Answer answer;
-    DDPT_RETURN_IF_ERROR(client->Generate(flags.request, [&](const v1::GenerateResponse& message) {
-      Collect(message, answer);
-      return true;
-    }));
-    const v1::GenerateResponse& choice = answer.choices[0];
-    const nlohmann::ordered_json line = {{"instruction", example.instruction},
-                                         {"code", choice.text()},
-                                         {"output_tokens", choice.usage().output_tokens()}};
-    session.out << line.dump() << "\n";
-  }
-  return absl::OkStatus();
+absl::StatusOr<nlohmann::ordered_json> ScoreExample(Client& client, v1::ScoreRequest request,
+                                                    const TrainingExample& example) {
+  request.set_instruction(example.instruction);
+  request.set_code(example.code);
+  DDPT_ASSIGN_OR_RETURN(const v1::ScoreResponse response, client.Score(request));
+  return nlohmann::ordered_json{{"instruction", example.instruction},
+                                {"nll", response.nll()},
+                                {"tokens", response.token_logprobs_size()}};
 }
 
 absl::Status Generate(GenerateFlags& flags, Session& session) {
-  if (!flags.instruction.examples.empty()) return GenerateAll(flags, session);
+  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
+  DDPT_ASSIGN_OR_RETURN(const auto client, session.Connect());
+  if (!flags.examples.path.empty()) {
+    return AnswerExamples(flags.examples, session, [&](const TrainingExample& example) {
+      return GenerateExample(*client, flags.request, example);
+    });
+  }
   DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_instruction(),
                         TextOrFile(flags.instruction.text, flags.instruction.file));
-  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
-  DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
   Answer answer;
   const bool live = !session.json && flags.request.decoding().n() <= 1;
   DDPT_RETURN_IF_ERROR(client->Generate(flags.request, [&](const v1::GenerateResponse& message) {
@@ -113,31 +115,18 @@ absl::Status Generate(GenerateFlags& flags, Session& session) {
   return absl::OkStatus();
 }
 
-// One JSON object a line, in the order of the file.
-absl::Status ScoreAll(ScoreFlags& flags, Session& session) {
-  DDPT_ASSIGN_OR_RETURN(const Dataset dataset, ReadExamples(flags.instruction.examples));
-  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
-  DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
-  for (const TrainingExample& example : dataset.examples) {
-    flags.request.set_instruction(example.instruction);
-    flags.request.set_code(example.code);
-    DDPT_ASSIGN_OR_RETURN(const v1::ScoreResponse response, client->Score(flags.request));
-    const nlohmann::ordered_json line = {{"instruction", example.instruction},
-                                         {"nll", response.nll()},
-                                         {"tokens", response.token_logprobs_size()}};
-    session.out << line.dump() << "\n";
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Score(ScoreFlags& flags, Session& session) {
-  if (!flags.instruction.examples.empty()) return ScoreAll(flags, session);
+  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
+  DDPT_ASSIGN_OR_RETURN(const auto client, session.Connect());
+  if (!flags.examples.path.empty()) {
+    return AnswerExamples(flags.examples, session, [&](const TrainingExample& example) {
+      return ScoreExample(*client, flags.request, example);
+    });
+  }
   DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_instruction(),
                         TextOrFile(flags.instruction.text, flags.instruction.file));
   DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_code(),
                         TextOrFile(flags.code.text, flags.code.file));
-  DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_prompt(), flags.prompt.Resolve());
-  DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
   DDPT_ASSIGN_OR_RETURN(const v1::ScoreResponse response, client->Score(flags.request));
   if (session.json) {
     PrintJson(session, ToJson(response));
@@ -149,14 +138,10 @@ absl::Status Score(ScoreFlags& flags, Session& session) {
 }
 
 template <typename Request>
-void AddInstruction(CLI::App& command, TextFlags& text, Request& request) {
+void AddInstruction(CLI::App& command, TextFlags& text, ExamplesFlags& examples, Request& request) {
   auto* words = command.add_option("INSTRUCTION", text.text, "What the code is to do");
   auto* file = command.add_option("--instruction-file", text.file, "Read it from a file; -: stdin");
-  command
-      .add_option("--examples", text.examples,
-                  "All of a JSON Lines file with instruction and code; answers are JSON Lines too")
-      ->excludes(words)
-      ->excludes(file);
+  AddExamplesFlags(command, examples)->excludes(words)->excludes(file);
   words->excludes(file);
   AddEnumFlag(
       command, "--decoder-prefix", *v1::DecoderPrefix_descriptor(), "DECODER_PREFIX_",
@@ -201,7 +186,7 @@ void AddDecodingFlags(CLI::App& command, v1::DecodingOptions& decoding) {
 void AddCodeCommands(CLI::App& app, Session& session) {
   CLI::App* generate = app.add_subcommand("generate", "Code for an instruction, as it comes");
   auto wanted = std::make_shared<GenerateFlags>();
-  AddInstruction(*generate, wanted->instruction, wanted->request);
+  AddInstruction(*generate, wanted->instruction, wanted->examples, wanted->request);
   wanted->prompt.Add(*generate);
   AddDecodingFlags(*generate, *wanted->request.mutable_decoding());
   AddSamplingFlags(*generate, *wanted->request.mutable_sampling());
@@ -209,7 +194,7 @@ void AddCodeCommands(CLI::App& app, Session& session) {
 
   CLI::App* score = app.add_subcommand("score", "Log-probability of given code");
   auto scored = std::make_shared<ScoreFlags>();
-  AddInstruction(*score, scored->instruction, scored->request);
+  AddInstruction(*score, scored->instruction, scored->examples, scored->request);
   auto* code = score->add_option("--code", scored->code.text, "The code");
   code->excludes(
       score->add_option("--code-file", scored->code.file, "Read it from a file; -: stdin"));
