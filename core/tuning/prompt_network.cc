@@ -1,6 +1,7 @@
 #include "core/tuning/prompt_network.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 
@@ -12,6 +13,9 @@
 
 namespace ddpt {
 namespace {
+
+constexpr double kNoiseGain = 0.1;
+constexpr double kLeastDeviation = 1e-3;  // of conditions, for data whose instructions are all one
 
 std::string HiddenName(int64_t layer, std::string_view part) {
   return absl::StrCat("hidden.", layer, ".", Piece(part));
@@ -54,8 +58,9 @@ PromptNetwork::PromptNetwork(const DenoiserSpec& spec, const Tensor& context, ui
     auto& home = IsTrained(name, spec.method) ? trained_ : fixed_;
     home[name] = at::zeros(shape, options);
   }
-  // With inputs of unit variance every layer keeps unit variance; the condition starts weak.
-  Initialise("down.weight", 0, 1 / std::sqrt(double(spec.size())), seed);
+  // Layers keep the variance of their inputs. Only the noise starts weak, so that what holds for
+  // every x is learnt first.
+  Initialise("down.weight", 0, kNoiseGain / std::sqrt(double(spec.size())), seed);
   Initialise("time.1.weight", 1, std::sqrt(2.0 / spec.time_features), seed);
   Initialise("time.2.weight", 2, 1 / std::sqrt(double(spec.latent)), seed);
   for (int64_t layer = 1; layer <= spec.layers; ++layer) {
@@ -67,6 +72,16 @@ PromptNetwork::PromptNetwork(const DenoiserSpec& spec, const Tensor& context, ui
   // Without x and t something must still tell the units of a_0 apart.
   if (spec.method == Method::kGenerator) Initialise("down.bias", 17, 1, seed);
   for (auto& [name, tensor] : trained_) tensor.set_requires_grad(true);
+}
+
+void PromptNetwork::CentreConditions(const at::Tensor& conditions) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor mean = conditions.mean(0);
+  const at::Tensor& weight = trained_.at("condition.weight");
+  weight.div_((conditions - mean).square().mean().sqrt().clamp_min(kLeastDeviation));
+  const at::Tensor shift = at::mv(weight, mean);
+  trained_.at("down.bias").sub_(shift);
+  trained_.at("condition.null").copy_(shift);
 }
 
 void PromptNetwork::Initialise(const std::string& name, uint32_t stage, double scale,

@@ -23,6 +23,12 @@ class PromptNetwork {
   PromptNetwork(const DenoiserSpec& spec, const Tensor& context, uint64_t seed,
                 const std::string& device);
 
+  // Before the first step, only where condition_width > 0: the rows of `conditions` [N, C] shall
+  // reach the network with mean zero and unit variance (means over an instruction's states differ
+  // little, next to what they have in common), and no condition as their mean. A change of K, b and
+  // k0 alone.
+  void CentreConditions(const at::Tensor& conditions);
+
   // x [B, D], t [B] int64 in 0..T-1, condition [B, C] and kept [B] bool (false: dropped), the last
   // two only where condition_width > 0. The direction g [B, D]. Differentiable.
   at::Tensor Forward(const at::Tensor& x, const at::Tensor& t, const at::Tensor& condition,

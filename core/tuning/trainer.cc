@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -25,6 +26,7 @@ constexpr uint32_t kTrainingNoiseStage = 0x6u << 28;
 constexpr uint32_t kTimestepStage = 0x7u << 28;
 constexpr uint64_t kValidationSeed = 0x5eed;
 constexpr size_t kValidationBatch = 32;
+constexpr size_t kCentringExamples = 256;
 
 double RootMeanSquare(const at::Tensor& values) {
   return std::sqrt(values.to(at::kDouble).square().mean().item<double>());
@@ -76,6 +78,10 @@ Trainer::Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions
       train_(model_, std::move(data.train), options.conditional, kTrunkBudgetBytes * 3 / 4),
       validation_(model_, std::move(data.validation), options.conditional, kTrunkBudgetBytes / 4),
       order_(options.seed, train_.size()) {
+  if (options.conditional) {
+    network_.CentreConditions(
+        train_.Conditions(order_.Batch(0, std::min(train_.size(), kCentringExamples))));
+  }
   const std::vector<double> alpha_bars = AlphaBars(network_.spec());
   signal_ = SqrtOf(alpha_bars, 1, 0, model_->geometry().device);
   noise_ = SqrtOf(alpha_bars, -1, 1, model_->geometry().device);
