@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -61,21 +62,28 @@ class UploadCall final : public grpc::ServerReadReactor<Request> {
   }
 
   void RunBlocking(bool last) {
-    const absl::Status status = call_.calls().control().Submit(
-        {.key = "upload",
-         .stop = call_.stop(),
-         .run =
-             [this, last](Stream&) {
-               const absl::Status result = last ? Store() : Take();
-               if (!result.ok() || last) {
-                 End(result);
-               } else {
-                 this->StartRead(&message_);
-               }
-               return Progress::kDone;
-             },
-         .on_error = [this](const absl::Status& error) { End(error); }});
+    StreamPool& pool = options_.pool != nullptr ? *options_.pool : call_.calls().control();
+    const absl::Status status =
+        pool.Submit({.key = "upload",
+                     .stop = call_.stop(),
+                     .run =
+                         [this, last](Stream&) {
+                           const absl::Status result = Handle(last);
+                           if (!result.ok() || last) {
+                             End(result);
+                           } else {
+                             this->StartRead(&message_);
+                           }
+                           return Progress::kDone;
+                         },
+                     .on_error = [this](const absl::Status& error) { End(error); }});
     if (!status.ok()) End(status);
+  }
+
+  // gRPC brings one message after the other; the lock shows it to tools that do not see into gRPC.
+  absl::Status Handle(bool last) {
+    std::lock_guard lock(mutex_);
+    return last ? Store() : Take();
   }
 
   absl::Status Take() {
@@ -110,6 +118,8 @@ class UploadCall final : public grpc::ServerReadReactor<Request> {
   const Options options_;
   Admission::Ticket ticket_;
   Request message_;
+  std::mutex mutex_;
+  // Guarded by mutex_:
   Header header_;
   std::unique_ptr<Upload> upload_;  // null until the header has come
 };
