@@ -218,21 +218,22 @@ grpc::ServerUnaryReactor* UnaryCall::Run(const std::string& task,
 }
 
 grpc::ServerUnaryReactor* UnaryCall::RunBlocking(const std::string& task,
-                                                 std::function<absl::Status()> work) {
-  return Run(task, [work = std::move(work)](UnaryCall& call) -> absl::Status {
+                                                 std::function<absl::Status()> work,
+                                                 StreamPool* pool) {
+  return Run(task, [work = std::move(work), pool](UnaryCall& call) -> absl::Status {
     DDPT_ASSIGN_OR_RETURN(Admission::Ticket admitted, call->Admit(Calls::Door::kControl));
     auto ticket = std::make_shared<Admission::Ticket>(std::move(admitted));
-    return call->calls().control().Submit(
-        {.key = "call",
-         .stop = call->stop(),
-         .run =
-             [&call, ticket, work](Stream&) {
-               ticket->Start();
-               call->Started();
-               call.Finish(work());
-               return Progress::kDone;
-             },
-         .on_error = [&call, ticket](const absl::Status& status) { call.Finish(status); }});
+    return (pool != nullptr ? *pool : call->calls().control())
+        .Submit({.key = "call",
+                 .stop = call->stop(),
+                 .run =
+                     [&call, ticket, work](Stream&) {
+                       ticket->Start();
+                       call->Started();
+                       call.Finish(work());
+                       return Progress::kDone;
+                     },
+                 .on_error = [&call, ticket](const absl::Status& status) { call.Finish(status); }});
   });
 }
 

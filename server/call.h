@@ -144,9 +144,10 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   // someone who will call Finish. An error ends the call at once. Returns the reactor.
   grpc::ServerUnaryReactor* Run(const std::string& task,
                                 const std::function<absl::Status(UnaryCall&)>& start);
-  // Run for short blocking work: `work` happens on the control pool and its result ends the call.
-  grpc::ServerUnaryReactor* RunBlocking(const std::string& task,
-                                        std::function<absl::Status()> work);
+  // Run for blocking work: `work` happens on `pool`, by default the control pool, and its result
+  // ends the call. The pool outlives the call.
+  grpc::ServerUnaryReactor* RunBlocking(const std::string& task, std::function<absl::Status()> work,
+                                        StreamPool* pool = nullptr);
 
   void OnCancel() override { call_.Cancel(); }
   void OnDone() override { delete this; }

@@ -88,6 +88,7 @@ absl::StatusOr<std::unique_ptr<TrainingService>> TrainingService::Create(
   };
   DDPT_ASSIGN_OR_RETURN(service->runner_,
                         JobRunner::Create(*service->jobs_, pool, std::move(runner)));
+  DDPT_ASSIGN_OR_RETURN(service->data_, StreamPool::Create({.threads = 1}));
   return service;
 }
 
@@ -137,10 +138,11 @@ grpc::ServerUnaryReactor* TrainingService::Train(grpc::CallbackServerContext* co
                                                  const v1::TrainRequest* request,
                                                  v1::TrainingJob* response) {
   auto* call = new UnaryCall(calls_, train_, *context);
-  return call->RunBlocking(request->task(), [=, this]() -> absl::Status {
+  const auto start = [=, this]() -> absl::Status {
     DDPT_ASSIGN_OR_RETURN(const Job job, StartJob(*request));
     return ToProto(job, job.request, response);
-  });
+  };
+  return call->RunBlocking(request->task(), start, data_.get());
 }
 
 absl::StatusOr<Job> TrainingService::StartJob(const v1::TrainRequest& request) {
@@ -235,7 +237,7 @@ grpc::ServerReadReactor<v1::DataChunk>* TrainingService::UploadDataset(
   };
   return UploadCall<v1::DataChunk>::Start(
       calls_, upload_, *context,
-      {options_.state_directory + "/uploads", kMaxDatasetBytes, check, store});
+      {options_.state_directory + "/uploads", kMaxDatasetBytes, check, store, data_.get()});
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* context,

@@ -73,6 +73,7 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   std::unique_ptr<DatasetStore> datasets_;
   std::unique_ptr<SqliteJobStore> jobs_;
   std::unique_ptr<JobRunner> runner_;
+  std::unique_ptr<StreamPool> data_;  // reads and tokenises whole data sets, which takes seconds
   const Metrics::Method& train_;
   const Metrics::Method& upload_;
   const Metrics::Method& get_;

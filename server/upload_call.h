@@ -15,8 +15,8 @@
 namespace ddpt {
 
 // A call that brings a file: a header, then chunks, then the answer. `Request` has a header and
-// chunks of at most 1 MiB. Each message is handled on the control pool before the next is read, so
-// a caller is never ahead of the disk. Owns itself.
+// chunks of at most 1 MiB. Each message is handled on a pool before the next is read, so a caller
+// is never ahead of the disk. Owns itself.
 template <typename Request>
 class UploadCall final : public grpc::ServerReadReactor<Request> {
  public:
@@ -27,6 +27,7 @@ class UploadCall final : public grpc::ServerReadReactor<Request> {
     std::function<absl::Status(const Header&)> check;
     // Stores what has arrived in full; fills the response.
     std::function<absl::Status(const Header&, Upload&)> store;
+    StreamPool* pool = nullptr;  // where all this happens, and outlives the call; null: control
   };
 
   // The reactor of a call, to be returned to gRPC.

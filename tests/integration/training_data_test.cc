@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <limits>
+#include <thread>
 
 #include "core/base/file.h"
 #include "core/base/status.h"
@@ -85,6 +87,26 @@ TEST_F(TrainingDataTest, MalformedExamplesMakeNoJob) {
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("5"), HasSubstr("'code'")));
   EXPECT_TRUE(absl::IsNotFound(client_->Find(Name()).status()));
+}
+
+TEST_F(TrainingDataTest, LargeDataSetsLeaveOtherCallsTheirTurn) {
+  v1::TrainRequest large = Small();
+  const v1::Example example = large.examples().examples(0);
+  for (int i = 0; i < 30'000; ++i) *large.mutable_examples()->add_examples() = example;
+  large.mutable_examples()->mutable_examples()->rbegin()->set_instruction(std::string(60'000, 'x'));
+  const std::vector<std::string> started = {"grpc_method=\"Train\""};
+  const double before = server_->Metric("grpc_server_started_total", started);
+  std::atomic<int> answered{0};
+  std::vector<std::jthread> callers;
+  for (int i = 0; i < 4; ++i) {
+    callers.emplace_back([&] {
+      EXPECT_TRUE(absl::IsInvalidArgument(client_->Train(large).status()));
+      ++answered;
+    });
+  }
+  server_->AwaitMetric("grpc_server_started_total", started, before + 4);
+  EXPECT_TRUE(client_->List(Name(), 1, "").ok());
+  EXPECT_EQ(answered, 0);
 }
 
 TEST_F(TrainingDataTest, AnExampleTooLongForTheModelIsRefusedBeforeTheJob) {
