@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "core/base/digest.h"
 #include "core/decoding/scorer.h"
 #include "core/model/codet5p_model.h"
@@ -10,13 +12,15 @@
 namespace ddpt {
 namespace {
 
-std::shared_ptr<const LanguageModel> TinyModel() {
+std::shared_ptr<const LanguageModel> TinyModel(float head_bias = 0) {
   Codet5pConfig config;
   config.encoder = {.width = 16, .layers = 2, .heads = 4, .rotary_dim = 4, .inner = 32};
   config.decoder = {.width = 24, .layers = 2, .heads = 4, .rotary_dim = 4, .inner = 48};
   config.vocabulary_size = 40;
   config.max_positions = 64;
-  return *CreateCodet5pModel(config, RandomCodet5pWeights(config, 3, 0.3f), "tiny");
+  StateDict weights = RandomCodet5pWeights(config, 3, 0.3f);
+  weights.at("decoder.lm_head.bias").add_(head_bias);
+  return *CreateCodet5pModel(config, weights, "tiny");
 }
 
 // Answers repeat the last instruction token, so there is something to learn.
@@ -44,9 +48,9 @@ TuningOptions SmallOptions(Method method) {
   return options;
 }
 
-std::unique_ptr<Trainer> MakeTrainer(const TuningOptions& options) {
+std::unique_ptr<Trainer> MakeTrainer(const TuningOptions& options, float head_bias = 0) {
   auto trainer = Trainer::Create(
-      TinyModel(), options,
+      TinyModel(head_bias), options,
       {.train = Examples(20, 0), .validation = Examples(10, 3), .context_ids = {2, 4}});
   EXPECT_TRUE(trainer.ok()) << trainer.status();
   return *std::move(trainer);
@@ -133,6 +137,15 @@ TEST(TrainerFailureTest, DriftBeyondTheBoundFailsTheRun) {
   while (report.ok() && !trainer->done()) report = trainer->Step();
   EXPECT_EQ(report.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(report.status().message()), ::testing::HasSubstr("max_prompt_rms 0.01"));
+}
+
+TEST_P(TrainerTest, ALossThatIsNotANumberFailsTheStepAndChangesNothing) {
+  const auto trainer = MakeTrainer(SmallOptions(GetParam()), NAN);
+  const std::string before = trainer->SaveState();
+  const absl::Status status = trainer->Step().status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("step 1: the loss is nan"));
+  EXPECT_EQ(Sha256Hex(trainer->SaveState()), Sha256Hex(before));
 }
 
 TEST(TrainerFailureTest, StateOfAnotherRunIsRefused) {
