@@ -38,6 +38,7 @@ std::string SerializeRecord(const TrainingRecord& record) {
   std::string request;
   const bool written = MessageToJsonString(record.request, &request).ok();
   return nlohmann::json({{"request", written ? request : ""},
+                         {"path", record.path},
                          {"train_examples", record.train_examples},
                          {"validation_examples", record.validation_examples}})
       .dump();
@@ -50,6 +51,7 @@ absl::StatusOr<TrainingRecord> ParseRecord(const std::string& text) {
   if (!JsonStringToMessage(request, &record.request).ok()) {
     return absl::DataLossError("the record of the job's request is broken");
   }
+  record.path = json.value("path", "");
   record.train_examples = json.value("train_examples", uint64_t{0});
   record.validation_examples = json.value("validation_examples", uint64_t{0});
   return record;

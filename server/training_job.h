@@ -11,6 +11,7 @@ namespace ddpt {
 // What a job's record keeps of the request that started it.
 struct TrainingRecord {
   v1::TrainRequest request;  // data named by digests
+  std::string path;          // that the caller named instead; "": none
   uint64_t train_examples = 0;
   uint64_t validation_examples = 0;
 };

@@ -147,11 +147,12 @@ grpc::ServerUnaryReactor* TrainingService::Train(grpc::CallbackServerContext* co
 
 absl::StatusOr<Job> TrainingService::StartJob(const v1::TrainRequest& request) {
   DDPT_RETURN_IF_ERROR(ValidateTrain(request));
-  TrainingRecord record;
-  DDPT_ASSIGN_OR_RETURN(record.request, Pin(request));
   const absl::StatusOr<Job> known = jobs_->FindJob(request.operation_id());
-  if (known.ok()) return SameJob(record.request, *known);
+  if (known.ok()) return SameJob(request, *known);
   if (!absl::IsNotFound(known.status())) return known.status();
+  TrainingRecord record;
+  record.path = request.path();
+  DDPT_ASSIGN_OR_RETURN(record.request, Pin(request));
   DDPT_ASSIGN_OR_RETURN(const TrainingPlan plan, PlanOf(record.request));
   DDPT_ASSIGN_OR_RETURN(std::tie(record.train_examples, record.validation_examples),
                         CheckTrainingData(resources_, plan));
@@ -162,13 +163,17 @@ absl::StatusOr<Job> TrainingService::StartJob(const v1::TrainRequest& request) {
   if (!absl::IsAlreadyExists(created.status())) return created;
   // Another call with this operation_id came first.
   DDPT_ASSIGN_OR_RETURN(const Job first, jobs_->FindJob(request.operation_id()));
-  return SameJob(record.request, first);
+  return SameJob(request, first);
 }
 
-absl::StatusOr<Job> TrainingService::SameJob(const v1::TrainRequest& request,
-                                             const Job& known) const {
+absl::StatusOr<Job> TrainingService::SameJob(v1::TrainRequest request, const Job& known) {
   DDPT_ASSIGN_OR_RETURN(const TrainingRecord record, ParseRecord(known.request));
-  const std::string field = FirstDifference(request, record.request);
+  // The job keeps to the data that it has read, whatever has become of the file.
+  if (!record.path.empty() && request.path() == record.path) {
+    request.set_dataset_digest(record.request.dataset_digest());
+  }
+  DDPT_ASSIGN_OR_RETURN(const v1::TrainRequest pinned, Pin(request));
+  const std::string field = FirstDifference(pinned, record.request);
   if (field.empty()) return known;
   return absl::AlreadyExistsError(absl::StrCat("operation_id \"", request.operation_id(),
                                                "\" has started ", known.id,

@@ -60,7 +60,8 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   absl::StatusOr<std::unique_ptr<JobWork>> MakeWork(const Job& job) const;
   void Changed(const Job& job, std::optional<JobState> from);
   absl::StatusOr<Job> StartJob(const v1::TrainRequest& request);
-  absl::StatusOr<Job> SameJob(const v1::TrainRequest& request, const Job& known) const;
+  // `known`, which has the request's operation_id, if the same was asked for.
+  absl::StatusOr<Job> SameJob(v1::TrainRequest request, const Job& known);
   // The request with its data stored, and named by digests.
   absl::StatusOr<v1::TrainRequest> Pin(const v1::TrainRequest& request);
   absl::StatusOr<std::string> PinExamples(const v1::Examples& examples, std::string_view field);

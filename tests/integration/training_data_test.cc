@@ -144,6 +144,21 @@ TEST_F(TrainingDataTest, AFileOfAnAllowedDirectoryTrains) {
   EXPECT_EQ(job->dataset_digest(), client_->Upload({}, {SmallDataFile()})->digest());
 }
 
+TEST_F(TrainingDataTest, TheSameRequestFindsItsJobThoughTheFileIsGone) {
+  const std::string path = directory_->path() + "/gone.jsonl";
+  ASSERT_TRUE(WriteFileAtomic(path, SmallDataFile()).ok());
+  v1::TrainRequest request = Small();
+  request.set_path(path);
+  const auto job = client_->Train(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  const auto same = client_->Train(request);
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_EQ(same->job_id(), job->job_id());
+  request.set_path(directory_->path() + "/data.jsonl");
+  EXPECT_FALSE(client_->Train(request).ok());
+}
+
 TEST_F(TrainingDataTest, PathsOutsideTheAllowedDirectoriesAreRefused) {
   const std::string link = directory_->path() + "/link";
   ASSERT_EQ(symlink("/etc/passwd", link.c_str()), 0);
