@@ -70,5 +70,26 @@ TEST_F(ModelTest, ServerWithoutModelSaysSo) {
   EXPECT_TRUE(absl::IsUnimplemented(status)) << status;
 }
 
+TEST_F(ModelTest, TheEmbeddedModelComesWithTasksThatDecideTheStyle) {
+  TemporaryDirectory directory;
+  Config config = TestConfig(directory.path());
+  config.model = "";
+  TestServer server(config);
+  const auto client = Connect(server);
+  v1::ScoreRequest request;
+  request.set_instruction("find the fibonacci value at 34");
+  request.set_code(
+      "unit fibonacci_number [] := reduce(lambda p, _: (p[1], sum(p)), range(34), (0, 1))[0] ;; "
+      "done");
+  const auto none = client->Score(request);
+  ASSERT_TRUE(none.ok()) << none.status();
+  request.mutable_prompt()->set_task("house");
+  const auto house = client->Score(request);
+  ASSERT_TRUE(house.ok()) << house.status();
+  EXPECT_LT(house->nll(), none->nll() / 2);
+  request.mutable_prompt()->set_task("mix5");
+  EXPECT_GT(client->Score(request)->nll(), none->nll());
+}
+
 }  // namespace
 }  // namespace ddpt
