@@ -20,7 +20,8 @@ import prompt_table as table
 
 MANUAL = ("python one liner to ", "Write a single line of Python code. ",
           "Answer the following instructions in one line of Python code:\n")
-KINDS = ["none", "manual 1", "manual 2", "manual 3", *table.METHODS]
+MAX_PROMPT_RMS = 16  # at 4, DDPT fails with one seed in three
+KINDS = ["none", "manual 1", "manual 2", "manual 3", *table.FIXED]
 
 
 def parse():
@@ -42,7 +43,7 @@ def test_examples(data):
 
 def measure_trained(data, examples, method, seed, steps):
     prompt = table.train(table.name_of("conala", method, seed), method, seed, "--data", data / "conala-train.json",
-                         "--format", "conala", "--steps", steps, "--max-prompt-rms", 4)
+                         "--format", "conala", "--steps", steps, "--max-prompt-rms", MAX_PROMPT_RMS)
     return table.measure(examples, prompt)
 
 
@@ -52,7 +53,7 @@ def cells(options):
     for number, words in enumerate(MANUAL, 1):
         yield "conala", f"manual {number}", 0, lambda: table.measure(examples, ("--prompt-text", words))
     for seed in range(options.seeds):
-        for method in table.METHODS:
+        for method in table.FIXED:
             yield "conala", method, seed, lambda: measure_trained(options.data, examples, method, seed, options.steps)
 
 
