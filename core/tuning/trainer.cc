@@ -147,7 +147,7 @@ absl::StatusOr<StepReport> Trainer::Step() {
     return absl::FailedPreconditionError(
         absl::StrCat("step ", step() + 1, ": the RMS of x0_hat is ", report.prompt_rms,
                      ", above max_prompt_rms ", options_.max_prompt_rms,
-                     "; a lower learning rate or reference ZERO avoids the drift"));
+                     "; a lower learning rate or the reference ZERO may help"));
   }
   const auto losses = train_.Score(batch, prompts);
   const at::Tensor loss = MeanNll(losses.log_probs, losses.mask);
