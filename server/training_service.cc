@@ -42,9 +42,8 @@ bool IsBelow(const fs::path& path, const std::string& directory) {
 
 }  // namespace
 
-TrainingService::TrainingService(Calls& calls, StreamPool& pool, Options options)
+TrainingService::TrainingService(Calls& calls, Options options)
     : calls_(calls),
-      pool_(pool),
       options_(std::move(options)),
       train_(calls.metrics().AddMethod(kService, "Train", "unary", /*queues=*/false)),
       upload_(calls.metrics().AddMethod(kService, "UploadDataset", "client_stream",
@@ -57,8 +56,7 @@ TrainingService::TrainingService(Calls& calls, StreamPool& pool, Options options
 absl::StatusOr<std::unique_ptr<TrainingService>> TrainingService::Create(
     Calls& calls, std::shared_ptr<const BaseModel> base, Registry& registry, TaskCatalog& catalog,
     StreamPool& pool, Options options) {
-  auto service =
-      std::unique_ptr<TrainingService>(new TrainingService(calls, pool, std::move(options)));
+  auto service = std::unique_ptr<TrainingService>(new TrainingService(calls, std::move(options)));
   const std::string& state = service->options_.state_directory;
   DDPT_ASSIGN_OR_RETURN(service->datasets_, DatasetStore::Open({.directory = state + "/datasets"}));
   DDPT_ASSIGN_OR_RETURN(service->jobs_,

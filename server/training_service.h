@@ -54,7 +54,7 @@ class TrainingService final : public v1::TrainingService::CallbackService {
                                       v1::TrainingJob* response) override;
 
  private:
-  TrainingService(Calls& calls, StreamPool& pool, Options options);
+  TrainingService(Calls& calls, Options options);
 
   absl::Status RemoveOld();
   absl::StatusOr<std::unique_ptr<JobWork>> MakeWork(const Job& job) const;
@@ -68,7 +68,6 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   absl::StatusOr<std::string> PinFile(const v1::TrainRequest& request);
 
   Calls& calls_;
-  StreamPool& pool_;
   const Options options_;
   TrainingResources resources_;
   std::unique_ptr<DatasetStore> datasets_;

@@ -136,14 +136,14 @@ absl::StatusOr<JobWork::Piece> TrainingWork::Judge(const StopToken& stop) {
   if (plan_.promote != TrainingPlan::Promote::kIfBetter) return finish;
   const absl::StatusOr<TaskVersion> active = resources_.registry->GetVersion(plan_.task, 0);
   if (!active.ok()) return finish;
-  DDPT_ASSIGN_OR_RETURN(auto denoiser, Denoiser::Load(active->path));
+  DDPT_ASSIGN_OR_RETURN(const std::shared_ptr<const Denoiser> denoiser,
+                        Denoiser::Load(active->path));
   const DenoiserSpec& spec = denoiser->spec();
   if (spec.base_model_digest != resources_.base->model->digest()) return finish;
   const SamplingOptions sampling{
       .sampler = DefaultSampler(spec.reading),
       .steps = std::min(plan_.options.validation.steps, spec.train_steps)};
-  DDPT_ASSIGN_OR_RETURN(const ValidationReport report,
-                        trainer_->Measure(std::move(denoiser), sampling, stop));
+  DDPT_ASSIGN_OR_RETURN(const ValidationReport report, trainer_->Measure(denoiser, sampling, stop));
   promote_ = trainer_->best_nll() < report.nll;
   const nlohmann::json event = {
       {"metrics", {{"active_validation_nll", report.nll}}},

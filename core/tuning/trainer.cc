@@ -174,15 +174,15 @@ absl::StatusOr<ValidationReport> Trainer::Validate(const StopToken& stop) {
   DDPT_ASSIGN_OR_RETURN(
       const std::string file,
       Denoiser::Serialize(network_.spec(), network_.Export(network_.trained(), reference_)));
-  DDPT_ASSIGN_OR_RETURN(auto denoiser, Denoiser::Parse(file, "trained denoiser"));
-  DDPT_ASSIGN_OR_RETURN(ValidationReport report,
-                        Measure(std::move(denoiser), options_.validation, stop));
+  DDPT_ASSIGN_OR_RETURN(const std::shared_ptr<const Denoiser> denoiser,
+                        Denoiser::Parse(file, "trained denoiser"));
+  DDPT_ASSIGN_OR_RETURN(ValidationReport report, Measure(denoiser, options_.validation, stop));
   report.best = report.nll < best_nll_;
   if (report.best) RememberBest(report.nll);
   return report;
 }
 
-absl::StatusOr<ValidationReport> Trainer::Measure(std::shared_ptr<const Denoiser> denoiser,
+absl::StatusOr<ValidationReport> Trainer::Measure(const std::shared_ptr<const Denoiser>& denoiser,
                                                   const SamplingOptions& options,
                                                   const StopToken& stop) {
   const at::NoGradGuard no_grad;

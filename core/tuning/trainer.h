@@ -80,7 +80,7 @@ class Trainer {
   absl::StatusOr<ValidationReport> Validate(const StopToken& stop = {});
   // The same for another denoiser of this model, sampled by `options`; changes nothing. Its report
   // is never the best. INVALID_ARGUMENT where its prompts do not fit the model.
-  absl::StatusOr<ValidationReport> Measure(std::shared_ptr<const Denoiser> denoiser,
+  absl::StatusOr<ValidationReport> Measure(const std::shared_ptr<const Denoiser>& denoiser,
                                            const SamplingOptions& options,
                                            const StopToken& stop = {});
 
