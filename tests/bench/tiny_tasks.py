@@ -7,7 +7,7 @@ the corpus's words, and under prompts from each training method and seed. Throug
 
 A cell is one task under one kind of prompt and one seed; it is kept in DIR as a file, so that a run
 that was interrupted goes on where it stopped. Settings are the same for all tasks, methods and
-seeds but the number of optimizer steps (STEPS), and were not chosen on the test examples. Intervals
+seeds but the number of optimizer steps (STEPS); RESULTS.md says what they were chosen by. Intervals
 are 95 % by paired bootstrap over the examples (10,000 resamples), the training seeds' mean in each.
 Prints the table in Markdown. Python's standard library only.
 """
