@@ -11,6 +11,7 @@ struct Flags {
   std::string folder = "deploy/tiny";
   std::string task;
   Split split = Split::kTrain;
+  size_t skip = 0;
   uint64_t seed = 1;
   uint64_t count = 1000;
 };
@@ -35,7 +36,7 @@ absl::Status PrintTask(std::shared_ptr<const Corpus> corpus, const Flags& flags)
   if (!tasks.ok()) return tasks.status();
   const Task* task = (*tasks)->Find(flags.task);
   if (task == nullptr) return absl::NotFoundError("no task named " + flags.task);
-  for (const TaskExample& example : (*tasks)->Examples(*task, flags.split)) {
+  for (const TaskExample& example : (*tasks)->Examples(*task, flags.split, flags.skip)) {
     Print({{"instruction", example.instruction},
            {"code", example.code},
            {"oracle_text", example.oracle_text},
@@ -66,6 +67,10 @@ int main(int argc, char** argv) {
       {"train", Split::kTrain}, {"validation", Split::kValidation}, {"test", Split::kTest}};
   app.add_option("--split", flags.split, "train, validation or test")
       ->transform(CLI::CheckedTransformer(splits));
+  app.add_option("--skip", flags.skip,
+                 "Examples of the task's split to leave out in front; as many others follow")
+      ->check(CLI::Range(0, 100'000))
+      ->capture_default_str();
   app.add_option("--seed", flags.seed, "Seed of the corpus")->capture_default_str();
   app.add_option("--count", flags.count, "Examples of the corpus")->capture_default_str();
   CLI11_PARSE(app, argc, argv);

@@ -88,9 +88,9 @@ const Task* TaskSet::Find(std::string_view name) const {
   return task == tasks_.end() ? nullptr : &*task;
 }
 
-std::vector<TaskExample> TaskSet::Examples(const Task& task, Split split) const {
+std::vector<TaskExample> TaskSet::Examples(const Task& task, Split split, size_t skip) const {
   const std::vector<Intent>& intents = corpus_->definition().intents;
-  const size_t count = counts_[static_cast<size_t>(split)];
+  const size_t count = skip + counts_[static_cast<size_t>(split)];
   std::vector<TaskExample> examples;
   std::set<std::string> seen;
   for (uint64_t i = 0; examples.size() < count && i < 100 * count; ++i) {
@@ -102,6 +102,7 @@ std::vector<TaskExample> TaskSet::Examples(const Task& task, Split split) const 
     Draws own({.sample = i, .stage = kShownStage + static_cast<uint32_t>(split)});
     examples.push_back(Build(task, request, own));
   }
+  examples.erase(examples.begin(), examples.begin() + std::min(skip, examples.size()));
   return examples;
 }
 

@@ -148,17 +148,17 @@ def difference(ours, other, place):
     return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def read_rows(folder, task, kinds, seeds):
-    """The rows of the cells that are there, by kind, resampled with the same draws."""
+def read_rows(folder, task, kinds, seeds, examples=slice(None)):
+    """The rows of the cells that are there, by kind, of the given examples, resampled with the same draws."""
     rows = {}
     for kind in kinds:
         paths = [path_of(folder, task, kind, seed) for seed in range(seeds)]
-        measured = [json.loads(path.read_text()) for path in paths if path.exists()]
-        if measured:
-            rows[kind] = Row(measured)
+        by_seed = [json.loads(path.read_text())[examples] for path in paths if path.exists()]
+        if by_seed:
+            rows[kind] = Row(by_seed)
     generator = random.Random(0)
-    examples = range(next(iter(rows.values())).examples) if rows else range(0)
-    draws = [generator.choices(examples, k=len(examples)) for _ in range(RESAMPLES)]
+    indices = range(next(iter(rows.values())).examples) if rows else range(0)
+    draws = [generator.choices(indices, k=len(indices)) for _ in range(RESAMPLES)]
     for row in rows.values():
         row.resample(draws)
     return rows

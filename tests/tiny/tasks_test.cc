@@ -55,6 +55,18 @@ TEST_F(TasksTest, NoInstructionIsInTwoSplits) {
   }
 }
 
+TEST_F(TasksTest, SkippedExamplesMakeRoomForAsManyOthers) {
+  const std::vector<TaskExample> first = Examples("sql", Split::kTest);
+  const std::vector<TaskExample> second =
+      tasks_->Examples(*tasks_->Find("sql"), Split::kTest, first.size());
+  EXPECT_EQ(second.size(), first.size());
+  std::set<std::string> seen;
+  for (const TaskExample& example : first) seen.insert(example.instruction);
+  for (const TaskExample& example : second) {
+    EXPECT_TRUE(seen.insert(example.instruction).second) << example.instruction;
+  }
+}
+
 TEST_F(TasksTest, TasksDifferInTheirCodeOnly) {
   const auto sql = Examples("sql", Split::kTest);
   const auto shell = Examples("sh", Split::kTest);
