@@ -51,8 +51,9 @@ class TaskSet {
   const Task* Find(std::string_view name) const;
 
   // The examples of one split, all instructions distinct, every intent equally often. They depend
-  // on task and split alone, and tasks differ in their code only. With `skip`, as many others: those
-  // that follow the first `skip` examples of the split (fewer where its phrasings and slots end).
+  // on task and split alone, and tasks differ in their code only. With `skip`, as many others:
+  // those that follow the first `skip` examples of the split (fewer where its phrasings and slots
+  // end).
   std::vector<TaskExample> Examples(const Task& task, Split split, size_t skip = 0) const;
 
  private:
