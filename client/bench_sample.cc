@@ -98,13 +98,19 @@ double StepWeights(const DenoiserSpec& spec) {
   return static_cast<double>(spec.layers + 1) * spec.latent * spec.latent;
 }
 
+double WeightBytes(WeightType type) {
+  return type == WeightType::kBfloat16 ? sizeof(uint16_t) : sizeof(float);
+}
+
 void CountWork(const BenchSampleOptions& options, BenchSampleResult& result) {
   const DenoiserSpec& spec = options.denoiser->spec();
   const auto steps = static_cast<double>(options.sampling.steps);
-  const double ends = 2.0 * spec.size() * spec.latent;  // W x_T and U phi
-  result.flop = 2.0 * options.batch * (steps * StepWeights(spec) + ends);
+  const double end = static_cast<double>(spec.size()) * spec.latent;  // W x_T, and U phi
+  const double weight = WeightBytes(options.weight_type);
+  result.flop = 2.0 * options.batch * (steps * StepWeights(spec) + 2 * end);
   result.bytes =
-      sizeof(float) * options.threads * (steps * (StepWeights(spec) + spec.latent) + ends);
+      options.threads * (steps * (weight * StepWeights(spec) + sizeof(float) * spec.latent) +
+                         (weight + sizeof(float)) * end);
 }
 
 }  // namespace
@@ -112,7 +118,7 @@ void CountWork(const BenchSampleOptions& options, BenchSampleResult& result) {
 absl::StatusOr<BenchSampleResult> BenchSample(const BenchSampleOptions& options,
                                               const std::function<void(size_t)>& on_run) {
   DDPT_RETURN_IF_ERROR(Validate(options));
-  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(options.denoiser));
+  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(options.denoiser, options.weight_type));
   DDPT_ASSIGN_OR_RETURN(Runner runner, Runner::Create(options, engine));
   BenchSampleResult result;
   result.kernels = engine->kernels().name;
@@ -122,7 +128,8 @@ absl::StatusOr<BenchSampleResult> BenchSample(const BenchSampleOptions& options,
   CountWork(options, result);
   result.peak_flops = MeasureFlops(options.threads);
   result.peak_bandwidth = MeasureReadBandwidth(
-      options.threads, static_cast<size_t>(sizeof(float) * StepWeights(options.denoiser->spec())));
+      options.threads, static_cast<size_t>(WeightBytes(options.weight_type) *
+                                           StepWeights(options.denoiser->spec())));
   return result;
 }
 

@@ -11,6 +11,7 @@
 #include "client/bench.h"
 #include "core/base/tensor.h"
 #include "core/diffusion/denoiser.h"
+#include "core/diffusion/kernels.h"
 #include "core/diffusion/sampling.h"
 
 namespace ddpt {
@@ -19,6 +20,7 @@ namespace ddpt {
 struct BenchSampleOptions {
   std::shared_ptr<const Denoiser> denoiser;
   SamplingOptions sampling;
+  WeightType weight_type = WeightType::kFloat32;
   uint64_t seed = 0;
   size_t batch = 1;    // prompts a run, at least 1
   size_t threads = 1;  // at most `batch`; each takes an equal part of the batch

@@ -24,6 +24,7 @@ struct SampleFlags {
   std::string denoiser;
   std::string write;
   std::string sampler = "ddim";
+  std::string dtype = "float32";
   int64_t size = 10'240;
   int64_t latent = 256;
   BenchSampleOptions options;
@@ -86,12 +87,14 @@ nlohmann::ordered_json Report(const SampleFlags& flags, const BenchSampleResult&
                          {"latent", spec.latent},
                          {"layers", spec.layers},
                          {"reading", std::string(Name(spec.reading))},
+                         {"dtype", flags.dtype},
                          {"kernels", result.kernels}});
 }
 
 absl::Status RunSample(SampleFlags& flags, Session& session) {
   DDPT_ASSIGN_OR_RETURN(flags.options.denoiser, MakeDenoiser(flags));
   flags.options.sampling.sampler = *ParseSampler(flags.sampler);
+  if (flags.dtype == "bfloat16") flags.options.weight_type = WeightType::kBfloat16;
   BenchSampleResult result;
   {
     ProgressBar progress(session.err, session.terminal, "sampling");
@@ -130,6 +133,9 @@ void AddSample(CLI::App& bench, Session& session) {
       ->check(CLI::IsMember({"ancestral", "ddim", "dpm_solver_pp_2m", "residual"}))
       ->capture_default_str();
   command->add_option("--eta", flags->options.sampling.eta, "Of ddim")->capture_default_str();
+  command->add_option("--dtype", flags->dtype, "Of the weights in the steps")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
   command->add_option("--batch", flags->options.batch, "Prompts a run")->capture_default_str();
   command->add_option("--threads", flags->options.threads, "Threads that share the batch")
       ->capture_default_str();

@@ -128,6 +128,8 @@ const std::vector<Setting>& Settings() {
              "Hugging Face directory of the base model; none: prompts only; default: the embedded"),
         Text("device", &Config::device, "auto, cpu or cuda:N"),
         OneOf("dtype", &Config::dtype, {"auto", "float32", "bfloat16"}, "Of the base model"),
+        OneOf("sampling-dtype", &Config::sampling_dtype, {"float32", "bfloat16"},
+              "Of the weights in the steps of sampling"),
         Number("threads", &Config::threads, 0, 256, "Workers that sample; 0: one a processor"),
         Number("batch-capacity", &Config::batch_capacity, 1, 4096,
                "Prompts of one task that are sampled together"),

@@ -35,6 +35,8 @@ struct Config {
   std::string device = "auto";
   // Of the base model: "auto", "float32" or "bfloat16".
   std::string dtype = "auto";
+  // Of the weights that a sampling step multiplies by: "float32" or "bfloat16".
+  std::string sampling_dtype = "float32";
   // Workers that sample, 1..256; 0: one a processor.
   size_t threads = 0;
   // Rows of one task that advance together, 1..4096.

@@ -67,6 +67,10 @@ struct PromptMaker::Job {
   Draws draws;
 
   void Fail(const absl::Status& status) { done(status); }
+  const char* ArithmeticClass() const {
+    return draws.full_space_noise ? kFloat32Class : draws.engine->arithmetic_class();
+  }
+  absl::Status CheckClass() const;
   absl::StatusOr<std::string> IdOf(const Tensor& prompt, size_t index) const;
   absl::Status CheckReplay(const Tensor& prompt, MadePrompts& made) const;
   void End(absl::StatusOr<DrawnPrompts> drawn);
@@ -83,18 +87,27 @@ absl::StatusOr<std::string> PromptMaker::Job::IdOf(const Tensor& prompt, size_t 
   made.draw = draws.first_draw + index;
   made.options = draws.options;
   made.full_space_noise = draws.full_space_noise;
-  made.arithmetic_class = kArithmeticClass;
+  made.arithmetic_class = ArithmeticClass();
   made.checksum = Checksum(prompt);
   return EncodePromptId(made);
 }
 
+// Told before the work is done, where only the class is in the way.
+absl::Status PromptMaker::Job::CheckClass() const {
+  if (replay == nullptr || !replay->require_exact()) return absl::OkStatus();
+  if (recipe.arithmetic_class == ArithmeticClass()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("require_exact: the prompt was made with arithmetic ", recipe.arithmetic_class,
+                   ", this server has ", ArithmeticClass()));
+}
+
 absl::Status PromptMaker::Job::CheckReplay(const Tensor& prompt, MadePrompts& made) const {
   made.exact_replay =
-      recipe.arithmetic_class == kArithmeticClass && recipe.checksum == Checksum(prompt);
+      recipe.arithmetic_class == ArithmeticClass() && recipe.checksum == Checksum(prompt);
   if (*made.exact_replay || !replay->require_exact()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("require_exact: the prompt was made with arithmetic ", recipe.arithmetic_class,
-                   " and crc32c ", absl::Hex(recipe.checksum), "; here it is ", kArithmeticClass,
+                   " and crc32c ", absl::Hex(recipe.checksum), "; here it is ", ArithmeticClass(),
                    " and ", absl::Hex(Checksum(prompt))));
 }
 
@@ -103,6 +116,7 @@ absl::StatusOr<MadePrompts> PromptMaker::Job::Made(DrawnPrompts drawn) const {
   made.task = task;
   made.seed = draws.seed;
   made.options = draws.options;
+  made.arithmetic_class = ArithmeticClass();
   if (replay != nullptr) {
     DDPT_RETURN_IF_ERROR(CheckReplay(drawn.prompts.front(), made));
     made.prompt_ids = {replay->prompt_id()};
@@ -146,11 +160,6 @@ void PromptMaker::Replay(const v1::ReplayRequest& request, Caller caller, Done d
   job->done = std::move(done);
   job->replay = &request;
   job->recipe = *std::move(recipe);
-  if (request.require_exact() && job->recipe.arithmetic_class != kArithmeticClass) {
-    return job->Fail(absl::FailedPreconditionError(
-        absl::StrCat("require_exact: the prompt was made with arithmetic ",
-                     job->recipe.arithmetic_class, ", this server has ", kArithmeticClass)));
-  }
   catalog_.LoadByDigest(job->recipe.task, job->recipe.denoiser_digest,
                         [this, job](absl::StatusOr<LoadedTask> loaded) {
                           if (!loaded.ok()) return job->Fail(loaded.status());
@@ -163,9 +172,10 @@ void PromptMaker::Start(const std::shared_ptr<Job>& job) {
   job->draws.engine = job->task.engine;
   job->draws.stop = job->caller.stop;
   job->draws.on_start = std::move(job->caller.on_start);
-  const absl::Status status = job->replay != nullptr
-                                  ? Prepare(*job->replay, job->recipe, limits_, job->draws)
-                                  : Prepare(*job->sample, limits_, job->draws);
+  absl::Status status = job->replay != nullptr
+                            ? Prepare(*job->replay, job->recipe, limits_, job->draws)
+                            : Prepare(*job->sample, limits_, job->draws);
+  status.Update(job->CheckClass());
   if (!status.ok()) return job->Fail(status);
   if (job->task.engine->spec().condition_width == 0) return Draw(job);
   Encode(job, job->replay != nullptr ? InstructionOf(*job->replay) : InstructionOf(*job->sample));

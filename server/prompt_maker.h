@@ -23,6 +23,7 @@ struct MadePrompts {
   LoadedTask task;
   uint64_t seed = 0;
   SamplingOptions options;
+  std::string arithmetic_class;
   DrawnPrompts drawn;
   std::vector<std::string> prompt_ids;  // "" where the noise was given
   std::optional<bool> exact_replay;     // of a replay

@@ -30,7 +30,7 @@ void FillReceipt(const MadePrompts& made, const std::string& base_model_digest,
   receipt->set_eta(made.options.eta);
   receipt->set_guidance_scale(made.options.guidance_scale);
   receipt->set_reading(ToProto(denoiser.spec().reading));
-  receipt->set_arithmetic(kArithmeticClass);
+  receipt->set_arithmetic(made.arithmetic_class);
   receipt->set_queue_seconds(Seconds(made.drawn.stats.queue_time));
   receipt->set_compute_seconds(Seconds(made.drawn.stats.run_time));
   receipt->set_batch_width(static_cast<uint32_t>(made.drawn.stats.batch_width));

@@ -176,8 +176,12 @@ absl::Status Server::Impl::OpenTasks() {
     }
   };
   DDPT_ASSIGN_OR_RETURN(
-      catalog_, TaskCatalog::Create(*registry_, *loader_,
-                                    {.engines = config_.engine_cache, .on_change = on_change}));
+      catalog_, TaskCatalog::Create(
+                    *registry_, *loader_,
+                    {.engines = config_.engine_cache,
+                     .weight_type = config_.sampling_dtype == "bfloat16" ? WeightType::kBfloat16
+                                                                         : WeightType::kFloat32,
+                     .on_change = on_change}));
   for (const TaskImport& import : config_.import_tasks) {
     DDPT_RETURN_IF_ERROR(Annotate(ImportTask(import), "import-task"));
   }

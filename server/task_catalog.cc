@@ -13,7 +13,7 @@ namespace {
 
 using EngineOr = absl::StatusOr<std::shared_ptr<const LatentEngine>>;
 
-EngineOr BuildEngine(const std::string& path, const std::string& digest) {
+EngineOr BuildEngine(const std::string& path, const std::string& digest, WeightType type) {
   auto denoiser = Denoiser::Load(path);
   if (!denoiser.ok()) {
     return absl::DataLossError(absl::StrCat("stored denoiser: ", denoiser.status().message()));
@@ -22,7 +22,7 @@ EngineOr BuildEngine(const std::string& path, const std::string& digest) {
     return absl::DataLossError(absl::StrCat("stored denoiser: ", path, " has the digest ",
                                             (*denoiser)->digest(), " instead of ", digest));
   }
-  return LatentEngine::Create(*std::move(denoiser));
+  return LatentEngine::Create(*std::move(denoiser), type);
 }
 
 }  // namespace
@@ -139,7 +139,8 @@ void TaskCatalog::Build(const Version& version) {
       {.key = "load",
        .run =
            [this, version](Stream&) {
-             Finish(version.digest, BuildEngine(version.path, version.digest));
+             Finish(version.digest,
+                    BuildEngine(version.path, version.digest, options_.weight_type));
              return Progress::kDone;
            },
        .on_error = [this, version](const absl::Status& error) { Finish(version.digest, error); }});

@@ -32,7 +32,8 @@ struct LoadedTask {
 class TaskCatalog {
  public:
   struct Options {
-    size_t engines = 64;  // kept, besides those that requests hold
+    size_t engines = 64;                            // kept, besides those that requests hold
+    WeightType weight_type = WeightType::kFloat32;  // of the engines
     // Told of a task's active version (0: none left, the task is gone) whenever that may have
     // changed. Calls do not overlap. May be null.
     std::function<void(const std::string& task, uint64_t active, const std::string& digest)>

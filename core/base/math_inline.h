@@ -13,6 +13,13 @@ namespace ddpt::inlined {
 static inline uint32_t BitsOf(float x) { return __builtin_bit_cast(uint32_t, x); }
 static inline float FloatOf(uint32_t bits) { return __builtin_bit_cast(float, bits); }
 
+// x rounded to bfloat16 (to nearest even), in the upper half. NaN stays NaN.
+static inline uint32_t BfloatBits(float x) {
+  const uint32_t bits = BitsOf(x);
+  const uint32_t rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  return (x == x ? rounded : bits | 0x00400000) & 0xffff0000;
+}
+
 // float(x), correctly rounded, by signed conversions, which every instruction set has.
 static inline float UintToFloat(uint32_t x) {
   const float high = static_cast<float>(static_cast<int32_t>(x >> 16));

@@ -4,13 +4,24 @@
 
 namespace ddpt {
 
-// out = bias + W in for a float32 matrix W [outputs, inputs] packed in panels of 16 outputs:
-// panels[(o / 16) * inputs * 16 + k * 16 + o % 16] = W[o][k], zeros beyond `outputs`.
+enum class WeightType { kFloat32, kBfloat16 };
+
+inline constexpr size_t kPanelWidth = 32;
+
+// Elements of a panel for each of its outputs: inputs, or pairs of them.
+constexpr size_t PanelDepth(WeightType type, size_t inputs) {
+  return type == WeightType::kBfloat16 ? (inputs + 1) / 2 : inputs;
+}
+
+// out = bias + W in for a matrix W [outputs, inputs] packed in panels of kPanelWidth = 32 outputs,
+// zeros beyond `outputs`: panels[(o / 32) * depth * 32 + k * 32 + o % 32] is W[o][k] for float32,
+// and for bfloat16 the pair W[o][2k], in the upper half of its bits, and W[o][2k + 1].
 struct AffineView {
   const float* panels = nullptr;  // 64-byte aligned
-  const float* bias = nullptr;    // a multiple of 16 elements, 64-byte aligned
+  const float* bias = nullptr;    // a multiple of 32 elements, 64-byte aligned
   size_t inputs = 0;
   size_t outputs = 0;
+  WeightType type = WeightType::kFloat32;
 };
 
 // Coefficients of one sampler step, see SamplerStep; `add_state` is X0_RESIDUAL's d = x + g.
@@ -23,7 +34,8 @@ struct StepCoefficients {
 // neighbours and of the instruction set: every output element is ONE chain of fused multiply-adds
 // in the order of the input index, starting from the bias, and every other operation is element by
 // element; kernels vectorise over outputs and rows only. So all implementations agree bit for bit.
-// Pointers need no alignment unless stated; outputs do not overlap inputs. Thread-safe, no state.
+// All sums and inputs are float32, whatever the weights are. Pointers need no alignment unless
+// stated; outputs do not overlap inputs. Thread-safe, no state.
 struct Kernels {
   const char* name;  // "portable", "avx2", "avx512"
   // out[row] [outputs] = bias + W in[row] [inputs], for row < rows.

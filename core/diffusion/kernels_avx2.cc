@@ -8,6 +8,9 @@ namespace ddpt {
 namespace {
 
 constexpr size_t kAccumulators = 6;
+constexpr size_t kMaxPanels = 3;
+
+using Integers = unsigned __attribute__((vector_size(32)));
 
 struct Vector16 {
   __m256 low, high;
@@ -22,6 +25,14 @@ struct Vector16 {
   void MultiplyAdd(const Vector16& weight, const Vector16& factor) {
     low = _mm256_fmadd_ps(weight.low, factor.low, low);
     high = _mm256_fmadd_ps(weight.high, factor.high, high);
+  }
+  Vector16 Upper() const { return {Upper(low), Upper(high)}; }
+  Vector16 Lower() const { return {Lower(low), Lower(high)}; }
+  static __m256 Upper(__m256 pairs) {
+    return reinterpret_cast<__m256>(reinterpret_cast<Integers>(pairs) & 0xffff0000u);
+  }
+  static __m256 Lower(__m256 pairs) {
+    return reinterpret_cast<__m256>(reinterpret_cast<Integers>(pairs) << 16);
   }
   void Store(float* to) const {
     _mm256_storeu_ps(to, low);

@@ -7,7 +7,10 @@
 namespace ddpt {
 namespace {
 
-constexpr size_t kAccumulators = 12;
+constexpr size_t kAccumulators = 24;
+constexpr size_t kMaxPanels = 8;
+
+using Integers = unsigned __attribute__((vector_size(64)));
 
 struct Vector16 {
   __m512 lanes;
@@ -16,6 +19,12 @@ struct Vector16 {
   static Vector16 Broadcast(float from) { return {_mm512_set1_ps(from)}; }
   void MultiplyAdd(const Vector16& weight, const Vector16& factor) {
     lanes = _mm512_fmadd_ps(weight.lanes, factor.lanes, lanes);
+  }
+  Vector16 Upper() const {
+    return {reinterpret_cast<__m512>(reinterpret_cast<Integers>(lanes) & 0xffff0000u)};
+  }
+  Vector16 Lower() const {
+    return {reinterpret_cast<__m512>(reinterpret_cast<Integers>(lanes) << 16)};
   }
   void Store(float* to) const { _mm512_storeu_ps(to, lanes); }
 };

@@ -5,6 +5,7 @@ namespace ddpt {
 namespace {
 
 constexpr size_t kAccumulators = 2;
+constexpr size_t kMaxPanels = 1;
 
 struct Vector16 {
   float lanes[16];
@@ -23,6 +24,20 @@ struct Vector16 {
     for (size_t i = 0; i < 16; ++i) {
       lanes[i] = __builtin_fmaf(weight.lanes[i], factor.lanes[i], lanes[i]);
     }
+  }
+  Vector16 Upper() const {
+    Vector16 value;
+    for (size_t i = 0; i < 16; ++i) {
+      value.lanes[i] = inlined::FloatOf(inlined::BitsOf(lanes[i]) & 0xffff0000u);
+    }
+    return value;
+  }
+  Vector16 Lower() const {
+    Vector16 value;
+    for (size_t i = 0; i < 16; ++i) {
+      value.lanes[i] = inlined::FloatOf(inlined::BitsOf(lanes[i]) << 16);
+    }
+    return value;
   }
   void Store(float* to) const {
     for (size_t i = 0; i < 16; ++i) to[i] = lanes[i];

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/math.h"
 #include "core/base/status.h"
+#include "core/diffusion/sample_row.h"
 #include "core/diffusion/schedule.h"
 
 namespace ddpt {
@@ -26,11 +27,11 @@ std::vector<float> TransposeOf(std::span<const float> matrix, size_t rows, size_
 }
 
 // M = W U, v = W u.
-PackedAffine Feedback(const DenoiserSpec& spec, const DenoiserWeights& weights) {
+PackedAffine Feedback(const DenoiserSpec& spec, const DenoiserWeights& weights, WeightType type) {
   const size_t h = spec.latent, size = spec.size();
   const auto matrix = ProductInDouble(weights.down_weight, weights.up_weight, h, size, h);
   const auto bias = ProductInDouble(weights.down_weight, weights.up_bias, h, size, 1);
-  return PackedAffine(Rounded(matrix), Rounded(bias), h, h);
+  return PackedAffine(Rounded(matrix), Rounded(bias), h, h, type);
 }
 
 Cholesky GramFactor(const DenoiserSpec& spec, const DenoiserWeights& weights) {
@@ -41,8 +42,10 @@ Cholesky GramFactor(const DenoiserSpec& spec, const DenoiserWeights& weights) {
 
 }  // namespace
 
-LatentEngine::LatentEngine(std::shared_ptr<const Denoiser> denoiser, const Kernels& kernels)
+LatentEngine::LatentEngine(std::shared_ptr<const Denoiser> denoiser, WeightType type,
+                           const Kernels& kernels)
     : denoiser_(std::move(denoiser)),
+      type_(type),
       kernels_(kernels),
       tables_(std::make_unique<SamplerTables>(spec())),
       gram_(GramFactor(spec(), denoiser_->weights())) {
@@ -50,14 +53,14 @@ LatentEngine::LatentEngine(std::shared_ptr<const Denoiser> denoiser, const Kerne
   const size_t h = spec().latent, size = spec().size(), c = spec().condition_width;
   const bool residual = spec().reading != Reading::kX0;
   down_ = PackedAffine(weights.down_weight, {}, h, size);
-  feedback_ = Feedback(spec(), weights);
+  feedback_ = Feedback(spec(), weights, type);
   up_ = PackedAffine(weights.up_weight, residual ? std::span<const float>() : weights.up_bias, size,
-                     h);
+                     h, type);
   if (c > 0) condition_ = PackedAffine(weights.condition_weight, {}, h, c);
   for (const DenoiserWeights::Layer& layer : weights.hidden) {
-    hidden_.emplace_back(layer.weight, layer.bias, h, h);
+    hidden_.emplace_back(layer.weight, layer.bias, h, h, type);
   }
-  noise_ = PackedAffine(Rounded(gram_.lower()), {}, h, h);
+  noise_ = PackedAffine(Rounded(gram_.lower()), {}, h, h, type);
   if (spec().reading == Reading::kX0Residual) {
     down_transposed_ = PackedAffine::Transposed(weights.down_weight, size, h);
   }
@@ -65,14 +68,14 @@ LatentEngine::LatentEngine(std::shared_ptr<const Denoiser> denoiser, const Kerne
 }
 
 absl::StatusOr<std::shared_ptr<const LatentEngine>> LatentEngine::Create(
-    std::shared_ptr<const Denoiser> denoiser, const Kernels& kernels) {
+    std::shared_ptr<const Denoiser> denoiser, WeightType type, const Kernels& kernels) {
   const DenoiserSpec& spec = denoiser->spec();
   if (spec.train_steps * spec.latent > kMaxTimeTable) {
     return FieldError("train_steps",
                       absl::StrCat("train_steps * latent = ", spec.train_steps * spec.latent,
                                    ", the limit is ", kMaxTimeTable));
   }
-  return std::shared_ptr<const LatentEngine>(new LatentEngine(std::move(denoiser), kernels));
+  return std::shared_ptr<const LatentEngine>(new LatentEngine(std::move(denoiser), type, kernels));
 }
 
 void LatentEngine::FillTimeTable() {
@@ -97,6 +100,10 @@ void LatentEngine::FillTimeTable() {
   }
   kernels_.affine(out.view(), from.data(), steps, to.data());
   for (size_t i = 0; i < time_.size(); ++i) time_[i] += weights.down_bias[i % h];
+}
+
+const char* LatentEngine::arithmetic_class() const {
+  return type_ == WeightType::kBfloat16 ? kBfloat16Class : kFloat32Class;
 }
 
 size_t LatentEngine::bytes() const {

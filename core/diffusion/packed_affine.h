@@ -34,7 +34,7 @@ class PackedAffine {
   PackedAffine() = default;
   // `weight` [outputs, inputs] row-major; `bias` [outputs], or empty for zeros.
   PackedAffine(std::span<const float> weight, std::span<const float> bias, size_t outputs,
-               size_t inputs);
+               size_t inputs, WeightType type = WeightType::kFloat32);
   // The map by the transpose of `weight` [inputs, outputs], without bias.
   static PackedAffine Transposed(std::span<const float> weight, size_t outputs, size_t inputs);
 
@@ -42,8 +42,8 @@ class PackedAffine {
   size_t bytes() const { return sizeof(float) * (panels_.size() + bias_.size()); }
 
  private:
-  PackedAffine(size_t outputs, size_t inputs);
-  float& At(size_t output, size_t input);
+  PackedAffine(size_t outputs, size_t inputs, WeightType type);
+  float& At(size_t output, size_t element);
 
   AlignedFloats panels_, bias_;
   AffineView view_;

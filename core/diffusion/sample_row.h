@@ -15,9 +15,10 @@ inline constexpr uint32_t kStepNoiseStage = 1;                // + t: eta_t, h n
 inline constexpr uint32_t kFullSpaceNoiseStage = 0x40000000;  // + t: xi_t, D numbers, on request
 inline constexpr uint32_t kNullSpaceNoiseStage = 0x80000000;  // D numbers
 
-// The arithmetic of LatentBatch and FullSpaceSampler<float>: within one class equal recipes give
-// equal bytes, on every processor, at every batch width and thread count.
-inline constexpr char kArithmeticClass[] = "fp32-cpu";
+// Arithmetic classes: of LatentBatch (by its engine's weights), and of FullSpaceSampler<float>,
+// which knows the first only.
+inline constexpr char kFloat32Class[] = "fp32-cpu";
+inline constexpr char kBfloat16Class[] = "bf16-cpu";
 
 // One draw of a soft prompt.
 struct SampleRow {

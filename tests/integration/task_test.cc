@@ -18,9 +18,11 @@ class TaskTest : public testing::Test {
  protected:
   void SetUp() override { Restart(); }
 
-  void Restart() {
+  void Restart(const std::string& sampling_dtype = "float32") {
     server_.reset();
-    server_ = std::make_unique<TestServer>(TestConfig(directory_.path()));
+    Config config = TestConfig(directory_.path());
+    config.sampling_dtype = sampling_dtype;
+    server_ = std::make_unique<TestServer>(config);
   }
 
   absl::StatusOr<v1::TaskInfo> Promote(uint64_t version, std::optional<uint64_t> expected) {
@@ -148,6 +150,26 @@ TEST_F(TaskTest, RestartKeepsTasksAndPrompts) {
   const auto after = server_->Replay(replay);
   ASSERT_TRUE(after.ok()) << after.status();
   EXPECT_EQ(after->prompts(0).embedding().data(), before->prompts(0).embedding().data());
+}
+
+TEST_F(TaskTest, AnotherArithmeticReplaysInexactlyOrNotAtAll) {
+  ASSERT_TRUE(server_->Import("sql", DenoiserFile(SmallSpec(), 1)).ok());
+  Restart("bfloat16");
+  const auto sampled = server_->Sample(SampleOf("sql", 9));
+  ASSERT_TRUE(sampled.ok()) << sampled.status();
+  EXPECT_EQ(sampled->receipt().arithmetic(), "bf16-cpu");
+  v1::ReplayRequest replay;
+  replay.set_prompt_id(sampled->prompts(0).prompt_id());
+  EXPECT_TRUE(server_->Replay(replay)->prompts(0).exact_replay());
+  Restart("float32");
+  const auto other = server_->Replay(replay);
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_FALSE(other->prompts(0).exact_replay());
+  EXPECT_EQ(other->receipt().arithmetic(), "fp32-cpu");
+  replay.set_require_exact(true);
+  const absl::Status refused = server_->Replay(replay).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(refused.message(), HasSubstr("bf16-cpu"));
 }
 
 TEST_F(TaskTest, HealthOfTasksFollowsThem) {

@@ -23,6 +23,42 @@ std::vector<float> ByTheRule(std::span<const float> weight, std::span<const floa
   return out;
 }
 
+std::vector<float> EachByTheRule(std::span<const float> weight, std::span<const float> bias,
+                                 std::span<const float> in, size_t rows) {
+  const size_t inputs = in.size() / rows;
+  std::vector<float> all;
+  for (size_t row = 0; row < rows; ++row) {
+    const auto out = ByTheRule(weight, bias, in.subspan(row * inputs, inputs));
+    all.insert(all.end(), out.begin(), out.end());
+  }
+  return all;
+}
+
+// To bfloat16, nearest even, by the arithmetic of float: adding and taking away 2^16 ulp.
+std::vector<float> Rounded(std::vector<float> values) {
+  for (float& value : values) {
+    const float shift = std::ldexp(1.5f, std::ilogb(value) + 16);
+    value = (value + shift) - shift;
+  }
+  return values;
+}
+
+// The rows of `in` through the map.
+std::vector<float> Apply(const Kernels& kernels, const PackedAffine& map,
+                         const std::vector<float>& in) {
+  const size_t inputs = map.view().inputs, outputs = map.view().outputs;
+  const size_t rows = in.size() / inputs;
+  std::vector<float> out(rows * outputs);
+  std::vector<const float*> from;
+  std::vector<float*> to;
+  for (size_t row = 0; row < rows; ++row) {
+    from.push_back(&in[row * inputs]);
+    to.push_back(&out[row * outputs]);
+  }
+  kernels.affine(map.view(), from.data(), rows, to.data());
+  return out;
+}
+
 bool SameBytes(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
@@ -40,25 +76,29 @@ class KernelsTest : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(KernelsTest, AffineIsOneChainAtEverySize) {
-  for (const size_t outputs : {1, 15, 16, 17, 100, 256}) {
+  for (const size_t outputs : {1, 15, 16, 17, 33, 100, 256}) {
     for (const size_t inputs : {1, 7, 64}) {
       const auto weight = Noise(outputs, outputs * inputs), bias = Noise(2, outputs);
       const PackedAffine map(weight, bias, outputs, inputs);
       for (const size_t rows : {1, 2, 3, 4, 5, 6, 7, 13, 25}) {
         const auto in = Noise(rows, rows * inputs);
-        std::vector<float> out(rows * outputs);
-        std::vector<const float*> from;
-        std::vector<float*> to;
-        for (size_t row = 0; row < rows; ++row) {
-          from.push_back(&in[row * inputs]);
-          to.push_back(&out[row * outputs]);
-        }
-        kernels_->affine(map.view(), from.data(), rows, to.data());
-        for (size_t row = 0; row < rows; ++row) {
-          const auto expected = ByTheRule(weight, bias, {from[row], inputs});
-          ASSERT_TRUE(SameBytes({to[row], outputs}, expected))
-              << outputs << " outputs, " << inputs << " inputs, row " << row << " of " << rows;
-        }
+        ASSERT_TRUE(SameBytes(Apply(*kernels_, map, in), EachByTheRule(weight, bias, in, rows)))
+            << outputs << " outputs, " << inputs << " inputs, " << rows << " rows";
+      }
+    }
+  }
+}
+
+TEST_P(KernelsTest, Bfloat16AffineIsTheSameChainWithRoundedWeights) {
+  for (const size_t outputs : {1, 17, 33, 256}) {
+    for (const size_t inputs : {1, 7, 64}) {
+      const auto weight = Noise(outputs, outputs * inputs), bias = Noise(2, outputs);
+      const PackedAffine map(weight, bias, outputs, inputs, WeightType::kBfloat16);
+      for (const size_t rows : {1, 2, 3, 4, 5, 6, 7, 13, 25}) {
+        const auto in = Noise(rows, rows * inputs);
+        ASSERT_TRUE(
+            SameBytes(Apply(*kernels_, map, in), EachByTheRule(Rounded(weight), bias, in, rows)))
+            << outputs << " outputs, " << inputs << " inputs, " << rows << " rows";
       }
     }
   }

@@ -123,17 +123,30 @@ INSTANTIATE_TEST_SUITE_P(All, NeighbourTest,
                                             ::testing::Values(1, 3, 31)));
 
 TEST(LatentBatchTest, EveryKernelGivesTheSameBytes) {
-  for (const Reading reading : {Reading::kX0, Reading::kX0Residual, Reading::kResidual}) {
-    const auto portable = RandomEngine(ConditionalSpec(reading), 1, PortableKernels());
-    std::mt19937_64 random(5);
-    for (const Kernels* kernels : {Avx2Kernels(), Avx512Kernels()}) {
-      if (kernels == nullptr) continue;
-      const auto fast = RandomEngine(ConditionalSpec(reading), 1, *kernels);
-      for (int trial = 0; trial < 5; ++trial) {
-        const SampleRow row = RandomRow(reading, random);
-        EXPECT_EQ(RunAlone(portable, row)->data, RunAlone(fast, row)->data) << kernels->name;
+  for (const WeightType type : {WeightType::kFloat32, WeightType::kBfloat16}) {
+    for (const Reading reading : {Reading::kX0, Reading::kX0Residual, Reading::kResidual}) {
+      const auto portable = RandomEngine(ConditionalSpec(reading), 1, PortableKernels(), type);
+      std::mt19937_64 random(5);
+      for (const Kernels* kernels : {Avx2Kernels(), Avx512Kernels()}) {
+        if (kernels == nullptr) continue;
+        const auto fast = RandomEngine(ConditionalSpec(reading), 1, *kernels, type);
+        for (int trial = 0; trial < 5; ++trial) {
+          const SampleRow row = RandomRow(reading, random);
+          EXPECT_EQ(RunAlone(portable, row)->data, RunAlone(fast, row)->data) << kernels->name;
+        }
       }
     }
+  }
+}
+
+TEST(LatentBatchTest, Bfloat16StaysNearFloat32) {
+  for (const Reading reading : {Reading::kX0, Reading::kX0Residual, Reading::kResidual}) {
+    const auto exact = RandomEngine(SmallSpec(reading));
+    const auto rounded = RandomEngine(SmallSpec(reading), 1, BestKernels(), WeightType::kBfloat16);
+    const SampleRow row{.options = {.sampler = DefaultSampler(reading), .steps = 200}};
+    const auto expected = RunAlone(exact, row)->data, actual = RunAlone(rounded, row)->data;
+    EXPECT_NE(actual, expected);
+    EXPECT_LT(RelativeDifference(actual, expected), 0.02);
   }
 }
 

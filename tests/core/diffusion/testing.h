@@ -35,8 +35,9 @@ inline std::shared_ptr<const Denoiser> MakeDenoiser(const DenoiserSpec& spec,
 }
 
 inline std::shared_ptr<const LatentEngine> RandomEngine(const DenoiserSpec& spec, uint64_t seed = 1,
-                                                        const Kernels& kernels = BestKernels()) {
-  return LatentEngine::Create(RandomDenoiser(spec, seed).value(), kernels).value();
+                                                        const Kernels& kernels = BestKernels(),
+                                                        WeightType type = WeightType::kFloat32) {
+  return LatentEngine::Create(RandomDenoiser(spec, seed).value(), type, kernels).value();
 }
 
 inline SamplingOptions Options(Sampler sampler, int64_t steps, double eta = 0) {
