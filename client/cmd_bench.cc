@@ -213,18 +213,21 @@ struct ServeFlags {
 nlohmann::ordered_json Report(const ServeFlags& flags, const LoadResult& result) {
   const double prompts =
       static_cast<double>(result.ok) * std::max(1u, flags.options.request.count());
-  nlohmann::ordered_json report = {{"clients", flags.options.clients},
-                                   {"seconds", result.seconds},
-                                   {"ok", result.ok},
-                                   {"failed", result.failed()},
-                                   {"errors", result.errors},
-                                   {"mismatches", result.mismatches},
-                                   {"requests_per_second", result.ok / result.seconds},
-                                   {"prompts_per_second", prompts / result.seconds},
-                                   {"p50_seconds", result.Percentile(0.5)},
-                                   {"p90_seconds", result.Percentile(0.9)},
-                                   {"p99_seconds", result.Percentile(0.99)},
-                                   {"max_seconds", result.Percentile(1)}};
+  nlohmann::ordered_json report = {
+      {"clients", flags.options.clients},
+      {"seconds", result.seconds},
+      {"ok", result.ok},
+      {"failed", result.failed()},
+      {"errors", result.errors},
+      {"mismatches", result.mismatches},
+      {"requests_per_second", result.ok / result.seconds},
+      {"prompts_per_second", prompts / result.seconds},
+      {"p50_seconds", Percentile(result.latencies, 0.5)},
+      {"p90_seconds", Percentile(result.latencies, 0.9)},
+      {"p99_seconds", Percentile(result.latencies, 0.99)},
+      {"max_seconds", Percentile(result.latencies, 1)},
+      {"ok_by_task", result.ok_by_task},
+      {"largest_over_smallest_share", result.largest_over_smallest_share()}};
   if (result.server_ok >= 0) {
     report["server_ok"] = result.server_ok;
     report["server_errors"] = result.server_errors;
@@ -237,7 +240,8 @@ void PrintLoad(const LoadResult& result, Session& session) {
   session.out << absl::StrFormat(
       "%d ok, %d failed, %d mismatches in %.1f s: %.1f requests/s, p50 %s, p99 %s\n", result.ok,
       result.failed(), result.mismatches, result.seconds, result.ok / result.seconds,
-      DurationWord(result.Percentile(0.5)), DurationWord(result.Percentile(0.99)));
+      DurationWord(Percentile(result.latencies, 0.5)),
+      DurationWord(Percentile(result.latencies, 0.99)));
   for (const auto& [code, count] : result.errors)
     session.out << "  " << code << " " << count << "\n";
   if (!result.counts_agree()) {
@@ -274,10 +278,7 @@ void AddServe(CLI::App& bench, Session& session) {
       "are good and equal for equal seeds");
   auto flags = std::make_shared<ServeFlags>();
   v1::SampleRequest& request = flags->options.request;
-  command
-      ->add_option_function<std::string>(
-          "TASK", [&request](const std::string& value) { request.set_task(value); },
-          "Name of the task")
+  command->add_option("TASK", flags->options.tasks, "Names of tasks, dealt out to the clients")
       ->required();
   command->add_option("--clients", flags->options.clients, "At the same time")
       ->check(CLI::Range(1, 4096))
@@ -293,6 +294,11 @@ void AddServe(CLI::App& bench, Session& session) {
       "Prompts a request; default 1");
   AddSamplingFlags(*command, *request.mutable_sampling());
   command->remove_option(command->get_option("--seed"));
+  command->remove_option(command->get_option("--steps"));
+  command
+      ->add_option("--steps", flags->options.steps,
+                   "Reverse steps, taken in turn by every client; default 2000")
+      ->delimiter(',');
   command->add_option("--metrics", flags->options.metrics,
                       "HOST:PORT of the server's metrics, to compare counts with");
   command->callback([flags, &session] { session.status = RunServe(*flags, session); });

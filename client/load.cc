@@ -4,6 +4,7 @@
 #include <cmath>
 #include <mutex>
 #include <thread>
+#include <tuple>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -41,14 +42,22 @@ std::string DigestOf(const v1::SampleResponse& response) {
 // What the clients write together.
 class Tally {
  public:
-  explicit Tally(uint64_t seeds) : digests_(seeds) {}
+  explicit Tally(const std::vector<std::string>& tasks) {
+    for (const std::string& task : tasks) result_.ok_by_task[task] = 0;
+  }
 
-  void Succeeded(uint64_t seed, std::string digest, double seconds) {
+  void Succeeded(const v1::SampleRequest& request, const v1::SampleResponse& response,
+                 double seconds) {
+    const std::string digest = DigestOf(response);
+    const v1::SamplingOptions& sampling = request.sampling();
     std::lock_guard lock(mutex_);
     ++result_.ok;
+    ++result_.ok_by_task[request.task()];
     result_.latencies.push_back(seconds);
-    if (digests_[seed].empty()) digests_[seed] = digest;
-    if (digests_[seed] != digest) ++result_.mismatches;
+    result_.overheads.push_back(seconds - response.receipt().compute_seconds());
+    const auto [first, fresh] =
+        digests_.try_emplace({request.task(), sampling.steps(), sampling.seed()}, digest);
+    if (!fresh && first->second != digest) ++result_.mismatches;
   }
 
   void Failed(const absl::Status& status) {
@@ -58,6 +67,7 @@ class Tally {
 
   LoadResult Finish(double seconds) {
     std::sort(result_.latencies.begin(), result_.latencies.end());
+    std::sort(result_.overheads.begin(), result_.overheads.end());
     result_.seconds = seconds;
     return std::move(result_);
   }
@@ -65,19 +75,21 @@ class Tally {
  private:
   std::mutex mutex_;
   LoadResult result_;
-  std::vector<std::string> digests_;
+  std::map<std::tuple<std::string, uint32_t, uint64_t>, std::string> digests_;
 };
 
 void RunClient(Client& client, const LoadOptions& options, size_t index, Clock::time_point end,
                Tally& tally) {
   v1::SampleRequest request = options.request;
+  v1::SamplingOptions& sampling = *request.mutable_sampling();
+  request.set_task(options.tasks[index % options.tasks.size()]);
   for (uint64_t turn = index; Clock::now() < end; ++turn) {
-    const uint64_t seed = turn % options.seeds;
-    request.mutable_sampling()->set_seed(seed);
+    sampling.set_seed(turn % options.seeds);
+    if (!options.steps.empty()) sampling.set_steps(options.steps[turn % options.steps.size()]);
     const auto begin = Clock::now();
     const auto response = client.Sample(request);
     if (response.ok()) {
-      tally.Succeeded(seed, DigestOf(*response), Seconds(Clock::now() - begin).count());
+      tally.Succeeded(request, *response, Seconds(Clock::now() - begin).count());
     } else {
       tally.Failed(response.status());
     }
@@ -104,6 +116,15 @@ uint64_t LoadResult::failed() const {
   return sum;
 }
 
+double LoadResult::largest_over_smallest_share() const {
+  uint64_t smallest = ok, largest = 0;
+  for (const auto& [task, count] : ok_by_task) {
+    smallest = std::min(smallest, count);
+    largest = std::max(largest, count);
+  }
+  return static_cast<double>(largest) / static_cast<double>(smallest);
+}
+
 bool LoadResult::counts_agree() const {
   if (server_ok < 0) return true;
   const bool comparable =
@@ -112,25 +133,27 @@ bool LoadResult::counts_agree() const {
          (!comparable || server_errors == static_cast<int64_t>(failed()));
 }
 
-double LoadResult::Percentile(double share) const {
-  if (latencies.empty()) return 0;
-  const double rank = std::ceil(share * static_cast<double>(latencies.size()));
+double Percentile(const std::vector<double>& values, double share) {
+  if (values.empty()) return 0;
+  const double rank = std::ceil(share * static_cast<double>(values.size()));
   const size_t index = rank < 1 ? 0 : static_cast<size_t>(rank) - 1;
-  return latencies[std::min(index, latencies.size() - 1)];
+  return values[std::min(index, values.size() - 1)];
 }
 
 absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
   Client::Options connection = options.connection;
   connection.retry.max_attempts = 1;
   DDPT_ASSIGN_OR_RETURN(const auto client, Client::Create(connection));
-  v1::GetTaskRequest task;
-  task.set_task(options.request.task());
-  DDPT_RETURN_IF_ERROR(client->GetTask(task).status());
+  for (const std::string& name : options.tasks) {
+    v1::GetTaskRequest task;
+    task.set_task(name);
+    DDPT_RETURN_IF_ERROR(client->GetTask(task).status());
+  }
   ServerCounts before;
   if (!options.metrics.empty()) {
     DDPT_ASSIGN_OR_RETURN(before, Scrape(options.metrics));
   }
-  Tally tally(options.seeds);
+  Tally tally(options.tasks);
   const auto begin = Clock::now();
   std::vector<std::thread> clients;
   for (size_t i = 0; i < options.clients; ++i) {

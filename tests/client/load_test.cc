@@ -27,10 +27,10 @@ TEST(SumOfSamplesTest, NeedsAllLabels) {
 TEST(LoadResultTest, PercentileIsTheNearestRank) {
   LoadResult result;
   result.latencies = {1, 2, 3, 4};
-  EXPECT_EQ(result.Percentile(0.5), 2);
-  EXPECT_EQ(result.Percentile(0.99), 4);
-  EXPECT_EQ(result.Percentile(0), 1);
-  EXPECT_EQ(LoadResult().Percentile(0.5), 0);
+  EXPECT_EQ(Percentile(result.latencies, 0.5), 2);
+  EXPECT_EQ(Percentile(result.latencies, 0.99), 4);
+  EXPECT_EQ(Percentile(result.latencies, 0), 1);
+  EXPECT_EQ(Percentile({}, 0.5), 0);
 }
 
 TEST(LoadResultTest, CountsMustAgree) {

@@ -90,10 +90,11 @@ TEST_F(ClientServerTest, VersionsAreChangedByTheirExpectation) {
 
 TEST_F(ClientServerTest, LoadFindsEqualBytesAndEqualCounts) {
   Import();
+  ASSERT_TRUE(server_.Import("sh", DenoiserFile(SmallSpec(), 2)).ok());
   LoadOptions options;
   options.connection.target = server_.server().address();
-  options.request.set_task("sql");
-  options.request.mutable_sampling()->set_steps(20);
+  options.tasks = {"sql", "sh"};
+  options.steps = {5, 20};
   options.clients = 8;
   options.duration = std::chrono::milliseconds(500);
   options.metrics = server_.server().metrics_address();
@@ -104,6 +105,7 @@ TEST_F(ClientServerTest, LoadFindsEqualBytesAndEqualCounts) {
   EXPECT_EQ(result->mismatches, 0u);
   EXPECT_EQ(result->server_ok, static_cast<int64_t>(result->ok));
   EXPECT_TRUE(result->counts_agree());
+  EXPECT_EQ(result->ok_by_task.at("sql") + result->ok_by_task.at("sh"), result->ok);
 }
 
 }  // namespace
