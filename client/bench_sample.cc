@@ -44,7 +44,7 @@ absl::Status RunPart(const BenchSampleOptions& options, LatentBatch& batch, size
 class Runner {
  public:
   static absl::StatusOr<Runner> Create(const BenchSampleOptions& options,
-                                       std::shared_ptr<const LatentEngine> engine) {
+                                       const std::shared_ptr<const LatentEngine>& engine) {
     Runner runner(options);
     for (size_t t = 0; t < options.threads; ++t) {
       DDPT_ASSIGN_OR_RETURN(auto batch,

@@ -32,8 +32,8 @@ struct Setting {
   bool list = false;
 };
 
-Setting Text(std::string name, std::string Config::*member, std::string help) {
-  return {name, std::move(help),
+Setting Text(const std::string& name, std::string Config::*member, const std::string& help) {
+  return {name, help,
           [member](Config& config, const Values& values) {
             config.*member = values.back();
             return absl::OkStatus();
@@ -41,7 +41,8 @@ Setting Text(std::string name, std::string Config::*member, std::string help) {
           [](const Config&) { return absl::OkStatus(); }};
 }
 
-Setting OneOf(std::string name, std::string Config::*member, Values allowed, std::string help) {
+Setting OneOf(const std::string& name, std::string Config::*member, const Values& allowed,
+              const std::string& help) {
   Setting setting = Text(name, member, absl::StrCat(help, ": ", absl::StrJoin(allowed, ", ")));
   setting.check = [=](const Config& config) {
     if (std::count(allowed.begin(), allowed.end(), config.*member) > 0) return absl::OkStatus();
@@ -51,8 +52,9 @@ Setting OneOf(std::string name, std::string Config::*member, Values allowed, std
   return setting;
 }
 
-Setting Address(std::string name, std::string Config::*member, bool optional, std::string help) {
-  Setting setting = Text(name, member, std::move(help));
+Setting Address(const std::string& name, std::string Config::*member, bool optional,
+                const std::string& help) {
+  Setting setting = Text(name, member, help);
   setting.check = [=](const Config& config) {
     if (optional && (config.*member).empty()) return absl::OkStatus();
     return SplitAddress(name, config.*member).status();
@@ -60,8 +62,8 @@ Setting Address(std::string name, std::string Config::*member, bool optional, st
   return setting;
 }
 
-Setting Number(std::string name, size_t Config::*member, size_t low, size_t high,
-               std::string help) {
+Setting Number(const std::string& name, size_t Config::*member, size_t low, size_t high,
+               const std::string& help) {
   const auto range = absl::StrCat(low, "..", high);
   return {name, absl::StrCat(help, ", ", range),
           [=](Config& config, const Values& values) {
@@ -76,7 +78,8 @@ Setting Number(std::string name, size_t Config::*member, size_t low, size_t high
           }};
 }
 
-Setting Duration(std::string name, std::chrono::milliseconds Config::*member, std::string help) {
+Setting Duration(const std::string& name, std::chrono::milliseconds Config::*member,
+                 const std::string& help) {
   return {name, absl::StrCat(help, ", e.g. 30s, 500ms, 2m; 0..24h"),
           [=](Config& config, const Values& values) {
             absl::Duration duration;
