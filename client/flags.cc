@@ -58,6 +58,9 @@ void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling) {
       "--best-of", [&](uint32_t value) { sampling.set_best_of(value); },
       "Candidates per prompt; the best on the task's validation set is kept; default 1");
   command.add_flag_callback(
+      "--anytime", [&] { sampling.set_anytime(true); },
+      "Take as many steps as the timeout has room for, --steps at most");
+  command.add_flag_callback(
       "--full-space-noise", [&] { sampling.set_full_space_noise(true); },
       "Draw step noise in the full space, by the reference loop");
 }

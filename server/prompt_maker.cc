@@ -37,6 +37,7 @@ absl::Status Prepare(const v1::SampleRequest& request, const RequestLimits& limi
                                             request.embedding_dtype(), spec, limits));
   DDPT_ASSIGN_OR_RETURN(draws.options, FromProto(request.sampling(), spec));
   draws.full_space_noise = request.sampling().full_space_noise();
+  draws.anytime = request.sampling().anytime();
   draws.seed = request.sampling().has_seed() ? request.sampling().seed() : RandomSeed();
   return DecodeNoise(request, spec, draws);
 }
@@ -170,6 +171,8 @@ void PromptMaker::Replay(const v1::ReplayRequest& request, Caller caller, Done d
 
 void PromptMaker::Start(const std::shared_ptr<Job>& job) {
   job->draws.engine = job->task.engine;
+  job->draws.cost = job->task.cost;
+  job->draws.finish_by = job->caller.finish_by;
   job->draws.stop = job->caller.stop;
   job->draws.on_start = std::move(job->caller.on_start);
   absl::Status status = job->replay != nullptr
@@ -208,7 +211,8 @@ void PromptMaker::Encode(const std::shared_ptr<Job>& job, Instruction instructio
 }
 
 void PromptMaker::Draw(const std::shared_ptr<Job>& job) {
-  const absl::Status status = ValidateRow(job->draws.Row(0), job->task.engine->spec());
+  absl::Status status = ValidateRow(job->draws.Row(0), job->task.engine->spec());
+  if (status.ok()) status = sampler_.FitIntoTime(job->draws);
   if (!status.ok()) return job->Fail(status);
   sampler_.Draw(job->draws, std::move(job->caller.ticket),
                 [job](absl::StatusOr<DrawnPrompts> drawn) { job->End(std::move(drawn)); });

@@ -36,6 +36,7 @@ class PromptMaker {
   struct Caller {
     StopToken stop;
     std::function<void()> on_start;  // service begins; may be null
+    TimePoint finish_by;             // when the prompts should be there, TimePoint::max(): whenever
     Admission::Ticket ticket;        // held until after the answer
   };
   using Done = std::function<void(absl::StatusOr<MadePrompts>)>;

@@ -21,6 +21,13 @@ absl::Status At(const std::string& path, const absl::Status& status) {
   return FieldError(absl::StrCat(path, ".", field), problem);
 }
 
+// Half of the time left is for what comes after the prompt.
+TimePoint FinishBy(const StopToken& stop, const v1::SamplingOptions& sampling) {
+  const TimePoint deadline = stop.deadline(), now = std::chrono::steady_clock::now();
+  if (!sampling.anytime() || deadline == TimePoint::max()) return deadline;
+  return now + (deadline - now) / 2;
+}
+
 void SetInstruction(const std::vector<uint32_t>& ids, v1::TokenIds* out) {
   out->mutable_ids()->Assign(ids.begin(), ids.end());
 }
@@ -70,7 +77,7 @@ absl::StatusOr<ResolvedPrompt> PromptResolver::FromMade(MadePrompts made) const 
 
 void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& field,
                              const v1::SamplingOptions& sampling,
-                             const std::vector<uint32_t>& instruction_ids, StopToken stop,
+                             const std::vector<uint32_t>& instruction_ids, const StopToken& stop,
                              Done done) {
   const auto finish = [this, field, done](absl::StatusOr<MadePrompts> made) {
     if (!made.ok()) return done(At(field, made.status()));
@@ -92,7 +99,7 @@ void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& 
       request->set_prompt_id(source.prompt_id());
       request->set_omit_embedding(true);
       SetInstruction(instruction_ids, request->mutable_instruction_ids());
-      return maker_.Replay(*request, {std::move(stop), nullptr, {}},
+      return maker_.Replay(*request, {stop, nullptr, stop.deadline(), {}},
                            [request, finish](auto made) { finish(std::move(made)); });
     }
     case v1::PromptSource::kTask: {
@@ -103,7 +110,7 @@ void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& 
       SetInstruction(instruction_ids, request->mutable_instruction_ids());
       const absl::Status status = ValidateSample(*request, maker_.limits());
       if (!status.ok()) return done(At(field, status));
-      return maker_.Sample(*request, {std::move(stop), nullptr, {}},
+      return maker_.Sample(*request, {stop, nullptr, FinishBy(stop, sampling), {}},
                            [request, finish](auto made) { finish(std::move(made)); });
     }
     case v1::PromptSource::SOURCE_NOT_SET:

@@ -1,15 +1,22 @@
 #include "server/prompt_sampler.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_format.h"
 #include "core/base/status.h"
 #include "core/diffusion/full_space.h"
+#include "server/status.h"
 
 namespace ddpt {
 namespace {
 
 using std::chrono::steady_clock;
+
+// Of the time left, for an estimate that may be wrong and an answer that must travel.
+constexpr double kUsableShare = 0.6;
+constexpr double kLargestSlowness = 100;
 
 // One request for the reference loop, a draw each time it runs.
 struct FullSpaceRun {
@@ -55,17 +62,67 @@ struct FullSpaceRun {
 PromptSampler::PromptSampler(Options options, StreamPool& pool, StreamPool& reference,
                              Metrics& metrics)
     : options_(options),
+      pool_(pool),
       reference_(reference),
       metrics_(metrics),
       batcher_(pool, {.on_slice = [&metrics](const StepBatcher::Slice& slice) {
                  metrics.SampleSlice(slice.steps, slice.row_steps, slice.time);
                }}) {}
 
+absl::Status PromptSampler::FitIntoTime(Draws& draws) const {
+  if (draws.finish_by == TimePoint::max() || draws.full_space_noise) return absl::OkStatus();
+  const SamplingCost::Time left = draws.finish_by - steady_clock::now();
+  const int64_t at_best = StepsWithin(left, draws, draws.count);
+  if (at_best < (draws.anytime ? 1 : draws.options.steps)) {
+    return WithReason(
+        absl::DeadlineExceededError(absl::StrFormat(
+            "sampling.steps: %d steps of %d prompts do not fit into the %.1f ms that the "
+            "deadline leaves, %d would on an idle server",
+            draws.options.steps, draws.count, 1e3 * left.count(), at_best)),
+        kReasonExpired);
+  }
+  if (!draws.anytime) return absl::OkStatus();
+  const StepBatcher::Load load = batcher_.LoadBeside(draws.engine->denoiser().digest());
+  const auto workers = static_cast<double>(std::max<size_t>(pool_.threads(), 1));
+  const double sharing = std::max(1.0, static_cast<double>(load.keys + 1) / workers);
+  const double slowness = std::max(sharing, slowness_.load(std::memory_order_relaxed));
+  const int64_t steps = StepsWithin(kUsableShare / slowness * left, draws, draws.count + load.rows);
+  draws.options.steps = std::clamp<int64_t>(steps, 1, draws.options.steps);
+  return absl::OkStatus();
+}
+
+PromptSampler::Rounds PromptSampler::RoundsOf(const Draws& draws, size_t rows) const {
+  const size_t width = std::min(rows, options_.batch_capacity);
+  const size_t branches = draws.options.guidance_scale == 1 ? 1 : 2;
+  return {.rounds = static_cast<double>(rows) / static_cast<double>(width),
+          .width = width * branches,
+          .stochastic = draws.engine->Table(draws.options)->stochastic};
+}
+
+int64_t PromptSampler::StepsWithin(SamplingCost::Time time, const Draws& draws, size_t rows) const {
+  const Rounds all = RoundsOf(draws, rows);
+  return draws.cost.StepsWithin(time / all.rounds, all.width, all.stochastic);
+}
+
+SamplingCost::Time PromptSampler::TimeOnIdleWorkers(const Draws& draws) const {
+  const Rounds all = RoundsOf(draws, draws.count);
+  return all.rounds * draws.cost.Of(draws.options.steps, all.width, all.stochastic);
+}
+
+void PromptSampler::LearnSlowness(double seen) {
+  const double before = slowness_.load(std::memory_order_relaxed);
+  const double bounded = std::clamp(seen, 1.0, kLargestSlowness);
+  slowness_.store(before + (bounded - before) / 2, std::memory_order_relaxed);
+}
+
 void PromptSampler::Draw(Draws draws, Admission::Ticket ticket, DrawsDone done) {
   const SamplingOptions options = draws.options;
-  DrawsDone counted = [this, options, done = std::move(done)](absl::StatusOr<DrawnPrompts> drawn) {
+  const SamplingCost::Time ideal =
+      draws.full_space_noise ? SamplingCost::Time(0) : TimeOnIdleWorkers(draws);
+  DrawsDone counted = [=, this, done = std::move(done)](absl::StatusOr<DrawnPrompts> drawn) {
     if (drawn.ok()) {
       metrics_.SampleDone(Name(options.sampler), options.steps, drawn->stats.run_time);
+      if (ideal.count() > 0) LearnSlowness(drawn->stats.run_time / ideal);
     }
     done(std::move(drawn));
   };

@@ -1,7 +1,8 @@
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <memory>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/runtime/admission.h"
@@ -23,6 +24,11 @@ class PromptSampler {
 
   PromptSampler(Options options, StreamPool& pool, StreamPool& reference, Metrics& metrics);
 
+  // Looks at the time left before anything is queued. With `draws.anytime` lowers the steps to
+  // those that will be done by `draws.finish_by` as the workers are loaded; else, and where not
+  // even one step is: DEADLINE_EXCEEDED if even idle workers would need longer.
+  absl::Status FitIntoTime(Draws& draws) const;
+
   // Does not block. `draws` must be valid for their denoiser (ValidateRow). `ticket` is held until
   // after `done`.
   void Draw(Draws draws, Admission::Ticket ticket, DrawsDone done);
@@ -30,11 +36,24 @@ class PromptSampler {
   void Stop() { batcher_.Stop(); }
 
  private:
+  // How rows pass: as many as there is room for at a time.
+  struct Rounds {
+    double rounds;
+    size_t width;  // branches of guidance counted
+    bool stochastic;
+  };
+  Rounds RoundsOf(const Draws& draws, size_t rows) const;
+  int64_t StepsWithin(SamplingCost::Time time, const Draws& draws, size_t rows) const;
+  SamplingCost::Time TimeOnIdleWorkers(const Draws& draws) const;
+  void LearnSlowness(double seen);
   void DrawInFullSpace(Draws draws, Admission::Ticket ticket, DrawsDone done);
 
   const Options options_;
+  StreamPool& pool_;
   StreamPool& reference_;
   Metrics& metrics_;
+  // How much longer draws have taken lately than on an idle server. A guess: an update may be lost.
+  std::atomic<double> slowness_{1};
   StepBatcher batcher_;
 };
 

@@ -50,7 +50,9 @@ grpc::ServerUnaryReactor* PromptService::Sample(grpc::CallbackServerContext* con
   return call->Run(request->task(), [=, this](UnaryCall& sampling) -> absl::Status {
     DDPT_RETURN_IF_ERROR(ValidateSample(*request, maker_.limits()));
     DDPT_ASSIGN_OR_RETURN(auto ticket, sampling->Admit(Calls::Door::kSample));
-    maker_.Sample(*request, {sampling->stop(), [call] { (*call)->Started(); }, std::move(ticket)},
+    maker_.Sample(*request,
+                  {sampling->stop(), [call] { (*call)->Started(); }, sampling->stop().deadline(),
+                   std::move(ticket)},
                   [=, this](const absl::StatusOr<MadePrompts>& made) {
                     End(*call, made, request->omit_embedding(), request->embedding_dtype(),
                         response);
@@ -68,7 +70,9 @@ grpc::ServerUnaryReactor* PromptService::Replay(grpc::CallbackServerContext* con
     DDPT_RETURN_IF_ERROR(ValidateReplay(*request));
     DDPT_RETURN_IF_ERROR(recipe.status());
     DDPT_ASSIGN_OR_RETURN(auto ticket, replay->Admit(Calls::Door::kSample));
-    maker_.Replay(*request, {replay->stop(), [call] { (*call)->Started(); }, std::move(ticket)},
+    maker_.Replay(*request,
+                  {replay->stop(), [call] { (*call)->Started(); }, replay->stop().deadline(),
+                   std::move(ticket)},
                   [=, this](const absl::StatusOr<MadePrompts>& made) {
                     End(*call, made, request->omit_embedding(), request->embedding_dtype(),
                         response);

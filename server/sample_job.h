@@ -10,6 +10,7 @@
 #include "core/base/tensor.h"
 #include "core/diffusion/latent_engine.h"
 #include "core/diffusion/sample_row.h"
+#include "core/diffusion/sampling_cost.h"
 #include "core/runtime/step_group.h"
 
 namespace ddpt {
@@ -25,6 +26,10 @@ struct Draws {
   size_t count = 1;
   std::vector<float> condition;  // [C] or empty
   Tensor initial_noise;          // [count, n, w], or empty: from the seed
+  SamplingCost cost;
+  // Take fewer steps than `options` says where that many are not done by `finish_by`.
+  bool anytime = false;
+  TimePoint finish_by = TimePoint::max();
   StopToken stop;
   std::function<void()> on_start;  // service begins; may be null
 

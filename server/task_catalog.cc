@@ -11,9 +11,8 @@
 namespace ddpt {
 namespace {
 
-using EngineOr = absl::StatusOr<std::shared_ptr<const LatentEngine>>;
-
-EngineOr BuildEngine(const std::string& path, const std::string& digest, WeightType type) {
+absl::StatusOr<TimedEngine> BuildEngine(const std::string& path, const std::string& digest,
+                                        WeightType type) {
   auto denoiser = Denoiser::Load(path);
   if (!denoiser.ok()) {
     return absl::DataLossError(absl::StrCat("stored denoiser: ", denoiser.status().message()));
@@ -22,7 +21,9 @@ EngineOr BuildEngine(const std::string& path, const std::string& digest, WeightT
     return absl::DataLossError(absl::StrCat("stored denoiser: ", path, " has the digest ",
                                             (*denoiser)->digest(), " instead of ", digest));
   }
-  return LatentEngine::Create(*std::move(denoiser), type);
+  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(*std::move(denoiser), type));
+  DDPT_ASSIGN_OR_RETURN(const SamplingCost cost, MeasureSamplingCost(engine));
+  return TimedEngine{std::move(engine), cost};
 }
 
 }  // namespace
@@ -112,20 +113,21 @@ void TaskCatalog::LoadByDigest(const std::string& task, std::string_view digest_
 
 void TaskCatalog::LoadFound(const std::string& task, absl::StatusOr<Found> found, Ready ready) {
   if (!found.ok()) return ready(found.status());
-  LoadedTask loaded{task, found->number, nullptr};
+  LoadedTask loaded{{}, task, found->number};
   {
     std::unique_lock lock(mutex_);
     const bool first = !engines_.contains(found->version.digest);
     Entry& entry = engines_[found->version.digest];
-    if (entry.engine) {
+    if (entry.built.engine) {
       Touch(found->version.digest, entry);
-      loaded.engine = entry.engine;
+      static_cast<TimedEngine&>(loaded) = entry.built;
     } else {
-      entry.waiting.push_back([loaded, ready](const EngineOr& engine) mutable {
-        if (!engine.ok()) return ready(engine.status());
-        loaded.engine = *engine;
-        ready(std::move(loaded));
-      });
+      entry.waiting.push_back(
+          [loaded, ready = std::move(ready)](const absl::StatusOr<TimedEngine>& engine) mutable {
+            if (!engine.ok()) return ready(engine.status());
+            static_cast<TimedEngine&>(loaded) = *engine;
+            ready(std::move(loaded));
+          });
       lock.unlock();
       if (first) Build(found->version);
       return;
@@ -147,23 +149,23 @@ void TaskCatalog::Build(const Version& version) {
   if (!status.ok()) Finish(version.digest, status);
 }
 
-void TaskCatalog::Finish(const std::string& digest, const EngineOr& engine) {
+void TaskCatalog::Finish(const std::string& digest, const absl::StatusOr<TimedEngine>& engine) {
   decltype(Entry::waiting) waiting;
-  std::vector<std::shared_ptr<const LatentEngine>> dropped;
+  std::vector<TimedEngine> dropped;
   {
     std::lock_guard lock(mutex_);
     Entry& entry = engines_[digest];
     waiting.swap(entry.waiting);
-    if (entry.engine) return;
+    if (entry.built.engine) return;
     if (!engine.ok()) {
       engines_.erase(digest);
     } else {
-      entry.engine = *engine;
+      entry.built = *engine;
       recent_.push_front(digest);
       entry.recency = recent_.begin();
     }
     while (recent_.size() > options_.engines) {
-      dropped.push_back(std::move(engines_[recent_.back()].engine));
+      dropped.push_back(std::move(engines_[recent_.back()].built));
       engines_.erase(recent_.back());
       recent_.pop_back();
     }

@@ -13,17 +13,23 @@
 
 #include "absl/status/statusor.h"
 #include "core/diffusion/latent_engine.h"
+#include "core/diffusion/sampling_cost.h"
 #include "core/registry/registry.h"
 #include "core/runtime/stream_pool.h"
 
 namespace ddpt {
 
+// An engine, and what its draws cost on this machine.
+struct TimedEngine {
+  std::shared_ptr<const LatentEngine> engine;
+  SamplingCost cost;
+};
+
 // A version of a task, ready to sample from. Requests hold it for as long as they need it, whatever
 // becomes of the task meanwhile.
-struct LoadedTask {
+struct LoadedTask : TimedEngine {
   std::string task;
   uint64_t version = 0;
-  std::shared_ptr<const LatentEngine> engine;
 };
 
 // The registry's tasks in memory: which versions there are, which one is active, and the engines of
@@ -76,9 +82,8 @@ class TaskCatalog {
   };
   // An engine, or those who wait for one.
   struct Entry {
-    std::shared_ptr<const LatentEngine> engine;
-    std::vector<std::function<void(const absl::StatusOr<std::shared_ptr<const LatentEngine>>&)>>
-        waiting;
+    TimedEngine built;
+    std::vector<std::function<void(const absl::StatusOr<TimedEngine>&)>> waiting;
     std::list<std::string>::iterator recency;
   };
   struct Found {
@@ -91,8 +96,7 @@ class TaskCatalog {
   absl::StatusOr<Found> FindByDigest(const std::string& task, std::string_view digest) const;
   void LoadFound(const std::string& task, absl::StatusOr<Found> found, Ready ready);
   void Build(const Version& version);
-  void Finish(const std::string& digest,
-              const absl::StatusOr<std::shared_ptr<const LatentEngine>>& engine);
+  void Finish(const std::string& digest, const absl::StatusOr<TimedEngine>& engine);
   void Touch(const std::string& digest, Entry& entry);
 
   Registry& registry_;

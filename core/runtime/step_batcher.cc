@@ -12,7 +12,7 @@ namespace ddpt {
 using std::chrono::steady_clock;
 
 // The jobs of one key. It is in the batcher's map, and as a Work in the pool, as long as there are
-// jobs. `inbox_` is shared; all else belongs to the thread that runs the Work.
+// jobs. `inbox_` and `rows_inside_` are shared; all else belongs to the thread that runs the Work.
 class StepBatcher::Group : public std::enable_shared_from_this<Group> {
  public:
   struct Entry {
@@ -36,11 +36,14 @@ class StepBatcher::Group : public std::enable_shared_from_this<Group> {
 
   // Called under the batcher's mutex.
   void Add(std::unique_ptr<Entry> entry) {
+    rows_inside_.fetch_add(entry->job->rows(), std::memory_order_relaxed);
     inbox_.push_back(std::move(entry));
     has_mail_.store(true, std::memory_order_relaxed);
   }
 
   void Schedule();
+  // Rows of all its jobs. Thread-safe.
+  size_t rows_inside() const { return rows_inside_.load(std::memory_order_relaxed); }
 
  private:
   Progress RunSlices(Stream& stream);
@@ -59,6 +62,8 @@ class StepBatcher::Group : public std::enable_shared_from_this<Group> {
 
   std::vector<std::unique_ptr<Entry>> inbox_;  // guarded by batcher_.mutex_
   std::atomic<bool> has_mail_{false};          // a hint: true if inbox_ may hold something
+
+  std::atomic<size_t> rows_inside_{0};
 
   std::vector<std::unique_ptr<Entry>> mail_;
   std::vector<std::unique_ptr<Entry>> entries_;
@@ -130,6 +135,7 @@ void StepBatcher::Group::EndEntry(Entry& entry, const absl::Status& status) {
   const std::unique_ptr<Entry> ended = std::move(*position);
   *position = std::move(entries_.back());
   entries_.pop_back();
+  rows_inside_.fetch_sub(ended->job->rows(), std::memory_order_relaxed);
 
   const TimePoint now = steady_clock::now();
   const TimePoint started = std::min(ended->started, now);
@@ -260,6 +266,13 @@ void StepBatcher::Submit(const std::string& key, std::unique_ptr<StepJob> job,
     group->Add(std::move(entry));
   }
   if (created) created->Schedule();
+}
+
+StepBatcher::Load StepBatcher::LoadBeside(const std::string& key) const {
+  std::lock_guard lock(mutex_);
+  const auto own = groups_.find(key);
+  if (own == groups_.end()) return {.rows = 0, .keys = groups_.size()};
+  return {.rows = own->second->rows_inside(), .keys = groups_.size() - 1};
 }
 
 void StepBatcher::Stop() { stopping_ = true; }

@@ -53,6 +53,13 @@ class StepBatcher {
   // A job that the pool has no room for ends with the pool's status, on the calling thread.
   void Submit(const std::string& key, std::unique_ptr<StepJob> job, Admission::Ticket ticket);
 
+  // Who else is there.
+  struct Load {
+    size_t rows = 0;  // of this key's jobs, running and waiting
+    size_t keys = 0;  // that have jobs, this one apart
+  };
+  Load LoadBeside(const std::string& key) const;
+
   // Ends all jobs, and those still to come, with UNAVAILABLE within one step. Does not block. For
   // what remains when the time to drain is over.
   void Stop();
@@ -63,7 +70,7 @@ class StepBatcher {
   StreamPool& pool_;
   const Options options_;
   std::atomic<bool> stopping_{false};
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable group_ended_;
   std::unordered_map<std::string, std::shared_ptr<Group>> groups_;  // guarded by mutex_
 };

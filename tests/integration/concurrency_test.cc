@@ -83,7 +83,9 @@ TEST_F(ConcurrencyTest, ExpiredInTheQueueNeverRuns) {
   LongSample first(*server_);
   LongSample second(*server_);
   const double started = server_->Metric("ddpt_request_queue_seconds_count", kSample);
-  const auto status = server_->Sample(SampleOf("slow", 2), milliseconds(1)).status();
+  auto request = SampleOf("slow", 2);
+  request.mutable_sampling()->set_steps(10);
+  const auto status = server_->Sample(request, milliseconds(1)).status();
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   server_->AwaitMetric("ddpt_requests_waiting", kSample, 0);
   EXPECT_EQ(server_->Metric("ddpt_request_queue_seconds_count", kSample), started);
@@ -91,11 +93,55 @@ TEST_F(ConcurrencyTest, ExpiredInTheQueueNeverRuns) {
 
 TEST_F(ConcurrencyTest, DeadlineEndsASampleUnderWay) {
   Start(TestConfig(directory_.path()));
-  const auto status = server_->Sample(SampleOf("slow", 1, 1000), milliseconds(100)).status();
+  auto request = SampleOf("slow", 1, 1000);
+  request.mutable_sampling()->set_full_space_noise(true);
+  const auto status = server_->Sample(request, milliseconds(100)).status();
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   server_->AwaitMetric("ddpt_requests_running", kSample, 0);
   server_->AwaitMetric("ddpt_requests_total", {"rpc=\"Sample\"", "outcome=\"deadline\""}, 1);
   EXPECT_EQ(server_->Metric("ddpt_sample_duration_seconds_count"), 0);
+}
+
+TEST_F(ConcurrencyTest, AJobThatCannotMeetItsDeadlineIsRefusedAtOnce) {
+  Start(TestConfig(directory_.path()));
+  auto loading = SampleOf("slow", 1);
+  loading.mutable_sampling()->set_steps(1);
+  ASSERT_TRUE(server_->Sample(loading).ok());
+  server_->AwaitMetric("ddpt_request_queue_seconds_count", kSample, 1);
+  auto request = SampleOf("slow", 1, 1000);
+  request.mutable_sampling()->set_steps(10'000);
+  const auto status = server_->Sample(request, milliseconds(500)).status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_EQ(ReasonOf(status), "DEADLINE_BEFORE_START");
+  EXPECT_NE(status.message().find("10000 steps of 1000 prompts"), status.message().npos) << status;
+  EXPECT_EQ(server_->Metric("ddpt_requests_rejected_total", {"reason=\"deadline\""}), 1);
+  EXPECT_EQ(server_->Metric("ddpt_request_queue_seconds_count", kSample), 1);
+}
+
+TEST_F(ConcurrencyTest, AnytimeTakesTheStepsThatFit) {
+  Start(TestConfig(directory_.path()));
+  auto request = SampleOf("slow", 1, 512);
+  request.mutable_sampling()->set_steps(100);
+  // Other work may share the machine: the server learns how much.
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(server_->Sample(request).ok());
+  request.mutable_sampling()->set_steps(10'000);
+  request.mutable_sampling()->set_anytime(true);
+  const auto response = server_->Sample(request, milliseconds(2000));
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_GE(response->receipt().steps(), 1u);
+  EXPECT_LT(response->receipt().steps(), 10'000u);
+  v1::ReplayRequest replay;
+  replay.set_prompt_id(response->prompts(511).prompt_id());
+  const auto again = server_->Replay(replay);
+  EXPECT_EQ(again->receipt().steps(), response->receipt().steps());
+  EXPECT_TRUE(again->prompts(0).exact_replay());
+}
+
+TEST_F(ConcurrencyTest, AnytimeTakesAllStepsWhereThereIsTime) {
+  Start(TestConfig(directory_.path()));
+  auto request = SampleOf("small", 1);
+  request.mutable_sampling()->set_anytime(true);
+  EXPECT_EQ(server_->Sample(request)->receipt().steps(), 100u);
 }
 
 TEST_F(ConcurrencyTest, CancelFreesTheRoomOfASample) {

@@ -52,6 +52,14 @@ TEST(ValidateTest, UnknownEnumerations) {
   ExpectRefused(ValidateSample(request, {}), "initial_noise.dtype", "79");
 }
 
+TEST(ValidateTest, AnytimeIsNotForTheReferenceLoop) {
+  auto request = Request();
+  request.mutable_sampling()->set_anytime(true);
+  EXPECT_TRUE(ValidateSample(request, {}).ok());
+  request.mutable_sampling()->set_full_space_noise(true);
+  ExpectRefused(ValidateSample(request, {}), "sampling.anytime", "full_space_noise");
+}
+
 TEST(ValidateTest, BestOfNeedsAValidationSet) {
   auto request = Request();
   request.mutable_sampling()->set_best_of(4);

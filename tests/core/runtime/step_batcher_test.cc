@@ -126,6 +126,23 @@ TEST_F(StepBatcherTest, JobsTakeTurnsForFreePlaces) {
   EXPECT_THAT(joined, ElementsAre("a", "a", "b", "a", "a"));
 }
 
+TEST_F(StepBatcherTest, LoadCountsTheRowsOfTheKeyAndTheOtherKeys) {
+  StepBatcher::Load own, other, before = batcher_.LoadBeside("a");
+  EXPECT_EQ(before.rows + before.keys, 0u);
+  InStep(1, [&] {
+    Submit({.name = "b", .key = "b", .rows = 2, .steps = 3});
+    Submit({.name = "c", .key = "a", .rows = 4, .steps = 3});
+    own = batcher_.LoadBeside("a");
+    other = batcher_.LoadBeside("z");
+  });
+  Submit({.name = "a", .key = "a", .rows = 3, .steps = 3});
+  EXPECT_EQ(own.rows, 7u);
+  EXPECT_EQ(own.keys, 1u);
+  EXPECT_EQ(other.rows, 0u);
+  EXPECT_EQ(other.keys, 2u);
+  EXPECT_EQ(batcher_.LoadBeside("z").keys, 0u);
+}
+
 TEST_F(StepBatcherTest, AJobWithoutRowsIsDoneAtOnce) {
   const auto outcome = Submit({.rows = 0});
   EXPECT_EQ(outcome->done, 1);

@@ -1,0 +1,82 @@
+#include "core/diffusion/sampling_cost.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/status.h"
+#include "core/diffusion/latent_batch.h"
+
+namespace ddpt {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr size_t kWidth = 8;
+constexpr int64_t kSteps = 12;
+
+using Time = SamplingCost::Time;
+
+struct Measured {
+  Time ends;  // the first step and the last
+  Time step;  // the shortest of those between
+};
+
+absl::StatusOr<Measured> MeasureRows(LatentBatch& batch, size_t rows,
+                                     const SamplingOptions& options) {
+  for (size_t i = 0; i < rows; ++i) {
+    SampleRow row;
+    row.draw = i;
+    row.options = options;
+    DDPT_RETURN_IF_ERROR(batch.Join(row).status());
+  }
+  std::vector<Time> times;
+  while (batch.width() > 0) {
+    const auto start = steady_clock::now();
+    for (const LatentBatch::Finished& finished : batch.Step()) {
+      DDPT_RETURN_IF_ERROR(finished.result.status());
+    }
+    times.push_back(steady_clock::now() - start);
+  }
+  const Time ends = times.front() + (times.size() > 1 ? times.back() : Time(0));
+  if (times.size() > 2)
+    return Measured{ends, *std::min_element(times.begin() + 1, times.end() - 1)};
+  return Measured{ends, ends};
+}
+
+}  // namespace
+
+Time SamplingCost::Step(size_t width, bool stochastic) const {
+  const auto rows = static_cast<double>(width);
+  return step + (rows - 1) * row + (stochastic ? rows * noise : Time(0));
+}
+
+Time SamplingCost::Of(int64_t steps, size_t width, bool stochastic) const {
+  return static_cast<double>(width) * ends + static_cast<double>(steps) * Step(width, stochastic);
+}
+
+int64_t SamplingCost::StepsWithin(Time time, size_t width, bool stochastic) const {
+  const Time left = time - static_cast<double>(width) * ends;
+  if (left <= Time(0)) return 0;
+  const double steps = left / std::max(Step(width, stochastic), Time(1e-9));
+  return static_cast<int64_t>(std::min(steps, 1e9));
+}
+
+absl::StatusOr<SamplingCost> MeasureSamplingCost(std::shared_ptr<const LatentEngine> engine) {
+  const DenoiserSpec spec = engine->spec();
+  SamplingOptions options = {.sampler = DefaultSampler(spec.reading),
+                             .steps = std::min(kSteps, spec.train_steps)};
+  DDPT_ASSIGN_OR_RETURN(const auto batch, LatentBatch::Create(std::move(engine), kWidth));
+  DDPT_ASSIGN_OR_RETURN(const Measured one, MeasureRows(*batch, 1, options));
+  DDPT_ASSIGN_OR_RETURN(const Measured many, MeasureRows(*batch, kWidth, options));
+  SamplingCost cost;
+  cost.ends = std::max(one.ends - 2 * one.step, Time(0));
+  cost.step = one.step;
+  cost.row = std::max((many.step - one.step) / (kWidth - 1), Time(0));
+  if (options.sampler == Sampler::kResidual) return cost;
+  options.sampler = Sampler::kAncestral;
+  DDPT_ASSIGN_OR_RETURN(const Measured noisy, MeasureRows(*batch, 1, options));
+  cost.noise = std::max(noisy.step - one.step, Time(0));
+  return cost;
+}
+
+}  // namespace ddpt
