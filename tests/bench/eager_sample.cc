@@ -103,6 +103,22 @@ absl::StatusOr<at::Tensor> Read(const SafetensorsFile& file, const std::string& 
   return Copy(found->second.ToTensor().data, {found->second.shape[0], size});
 }
 
+// The best rate of a product of two matrices of 1536 x 1536.
+double MatrixProductRate() {
+  constexpr int64_t kSize = 1536;
+  constexpr int kProducts = 20;
+  const at::Tensor a = at::rand({kSize, kSize}), b = at::rand({kSize, kSize});
+  at::Tensor c = at::mm(a, b);
+  double best = 0;
+  for (int product = 0; product < kProducts; ++product) {
+    const auto begin = std::chrono::steady_clock::now();
+    at::mm_out(c, a, b);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    best = std::max(best, 2.0 * kSize * kSize * kSize / time.count());
+  }
+  return best;
+}
+
 absl::StatusOr<nlohmann::ordered_json> Run(const std::vector<std::string>& arguments) {
   if (arguments.size() < 2) return absl::InvalidArgumentError("DENOISER and BENCH are needed");
   const int threads = arguments.size() > 2 ? std::atoi(arguments[2].c_str()) : 2;
@@ -136,7 +152,8 @@ absl::StatusOr<nlohmann::ordered_json> Run(const std::vector<std::string>& argum
                                 {"batch", noise.size(0)},
                                 {"threads", threads},
                                 {"steps", steps.size()},
-                                {"max_relative_difference", difference}};
+                                {"max_relative_difference", difference},
+                                {"matrix_product_flop_per_second", MatrixProductRate()}};
 }
 
 }  // namespace
