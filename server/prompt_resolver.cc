@@ -78,7 +78,7 @@ absl::StatusOr<ResolvedPrompt> PromptResolver::FromMade(MadePrompts made) const 
 void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& field,
                              const v1::SamplingOptions& sampling,
                              const std::vector<uint32_t>& instruction_ids, const StopToken& stop,
-                             Done done) {
+                             const Done& done) {
   const auto finish = [this, field, done](absl::StatusOr<MadePrompts> made) {
     if (!made.ok()) return done(At(field, made.status()));
     done(FromMade(*std::move(made)));

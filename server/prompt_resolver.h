@@ -41,7 +41,7 @@ class PromptResolver {
   // source's path in the request, and FAILED_PRECONDITION tells a prompt of another model.
   void Resolve(const v1::PromptSource& source, const std::string& field,
                const v1::SamplingOptions& sampling, const std::vector<uint32_t>& instruction_ids,
-               const StopToken& stop, Done done);
+               const StopToken& stop, const Done& done);
 
  private:
   absl::StatusOr<ResolvedPrompt> Decode(const v1::Tensor& embedding,
