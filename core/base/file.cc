@@ -126,6 +126,10 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t limit_byt
 }
 
 absl::Status WriteFileAtomic(const std::string& path, std::string_view bytes) {
+  struct stat before;
+  if (stat(path.c_str(), &before) == 0 && !S_ISREG(before.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is not a regular file"));
+  }
   std::string temporary = absl::StrCat(path, ".tmp.XXXXXX");
   const Descriptor descriptor(mkostemp(temporary.data(), O_CLOEXEC));
   if (descriptor.get() < 0) return SystemError("create", temporary);

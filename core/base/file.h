@@ -18,6 +18,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t limit_byt
 // Writes to a temporary name in the same folder, syncs, renames, syncs the folder: readers see the
 // old file or the new, and a crash leaves no half of either. On error the old file is untouched and
 // the temporary one removed, but for an error in the last step, which leaves the new file.
+// INVALID_ARGUMENT where something else than a regular file has the name: a device would be lost.
 absl::Status WriteFileAtomic(const std::string& path, std::string_view bytes);
 
 // A file mapped read-only for as long as the object lives. Immutable, thread-safe.

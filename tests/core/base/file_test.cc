@@ -73,6 +73,14 @@ TEST_F(FileTest, FoldersAreNotFiles) {
   EXPECT_EQ(MappedFile::Open(folder_).status().code(), absl::StatusCode::kUnavailable);
 }
 
+TEST_F(FileTest, WriteReplacesRegularFilesOnly) {
+  const std::string pipe = Path("pipe");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const absl::Status status = WriteFileAtomic(pipe, "bytes");
+  EXPECT_EQ(status, absl::InvalidArgumentError(pipe + " is not a regular file"));
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+}
+
 TEST_F(FileTest, FailedWriteKeepsTheOldStateAndRemovesTheTemporaryFile) {
   ASSERT_EQ(mkdir(Path("x").c_str(), 0755), 0);
   EXPECT_FALSE(WriteFileAtomic(Path("x"), "1").ok());
