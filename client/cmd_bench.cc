@@ -226,6 +226,7 @@ nlohmann::ordered_json Report(const ServeFlags& flags, const LoadResult& result)
       {"p90_seconds", Percentile(result.latencies, 0.9)},
       {"p99_seconds", Percentile(result.latencies, 0.99)},
       {"max_seconds", Percentile(result.latencies, 1)},
+      {"overhead_p50_seconds", Percentile(result.overheads, 0.5)},
       {"ok_by_task", result.ok_by_task},
       {"largest_over_smallest_share", result.largest_over_smallest_share()}};
   if (result.server_ok >= 0) {
