@@ -22,7 +22,9 @@ absl::StatusOr<TimedEngine> BuildEngine(const std::string& path, const std::stri
                                             (*denoiser)->digest(), " instead of ", digest));
   }
   DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(*std::move(denoiser), type));
-  DDPT_ASSIGN_OR_RETURN(const SamplingCost cost, MeasureSamplingCost(engine));
+  // A denoiser whose few measured draws fail may still serve others: without a cost nothing is
+  // refused.
+  const SamplingCost cost = MeasureSamplingCost(engine).value_or(SamplingCost());
   return TimedEngine{std::move(engine), cost};
 }
 
