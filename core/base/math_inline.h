@@ -30,11 +30,9 @@ static inline float UintToFloat(uint32_t x) {
 // 2^n for n in -126..127.
 static inline float PowerOfTwo(int32_t n) { return FloatOf(static_cast<uint32_t>(n + 127) << 23); }
 
-// e^x = 2^n e^r with n the integer nearest to x / log 2, |r| <= log(2) / 2. NaN stays NaN.
-static inline float Exp(float x) {
+// e^x = 2^n e^r with n the integer nearest to x / log 2, |r| <= log(2) / 2; for x in -105..89.
+static inline float ExpInRange(float x) {
   constexpr float kRoundToInteger = 12582912.0f;  // 1.5 * 2^23: adding it leaves an integer
-  x = x < -105.0f ? -105.0f : x;
-  x = x > 89.0f ? 89.0f : x;
   const float shifted = __builtin_fmaf(x, 0x1.715476p+0f, kRoundToInteger);
   const float n = shifted - kRoundToInteger;
   float r = __builtin_fmaf(n, -0x1.62e430p-1f, x);
@@ -50,6 +48,13 @@ static inline float Exp(float x) {
   const int32_t exponent = static_cast<int32_t>(BitsOf(shifted) & 0x7fffff) - 0x400000;
   const int32_t half = exponent >> 1;
   return p * PowerOfTwo(half) * PowerOfTwo(exponent - half);
+}
+
+// e^x. NaN stays NaN.
+static inline float Exp(float x) {
+  x = x < -105.0f ? -105.0f : x;
+  x = x > 89.0f ? 89.0f : x;
+  return ExpInRange(x);
 }
 
 // log x = e log 2 + log(1 + f), x = 2^e (1 + f), 1 + f in [sqrt(1/2), sqrt(2)).
@@ -97,11 +102,14 @@ static inline void CosSinTurns(float turns, float* cosine, float* sine) {
 }
 
 // x / (1 + e^-x), for negative x as x e^x / (1 + e^x), whose exponential cannot overflow. NaN stays
-// NaN.
+// NaN, by the product. Bounds in integers: chains of floating-point selects vectorise badly.
 static inline float Silu(float x) {
   const float bounded = x < -200.0f ? -200.0f : x;
-  const float t = Exp(-__builtin_fabsf(bounded));
-  const uint32_t negative = 0u - (BitsOf(bounded) >> 31);
+  const auto magnitude = static_cast<int32_t>(BitsOf(x) & 0x7fffffffu);
+  const auto largest = static_cast<int32_t>(BitsOf(105.0f));
+  const float t =
+      ExpInRange(-FloatOf(static_cast<uint32_t>(magnitude < largest ? magnitude : largest)));
+  const uint32_t negative = 0u - (BitsOf(x) >> 31);
   const float numerator = FloatOf((BitsOf(t) & negative) | (BitsOf(1.0f) & ~negative));
   return bounded * numerator / (1.0f + t);
 }
