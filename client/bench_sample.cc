@@ -1,6 +1,7 @@
 #include "client/bench_sample.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <thread>
 #include <utility>
@@ -19,6 +20,8 @@ namespace ddpt {
 namespace {
 
 constexpr size_t kMaxThreads = 256;
+// Rows for each thread from which on each steps a batch of its own.
+constexpr size_t kWideBatch = 32;
 
 // Draws first..first+count-1 by one batch; results go to `prompts` at their draws.
 absl::Status RunPart(const BenchSampleOptions& options, LatentBatch& batch, size_t first,
@@ -41,38 +44,58 @@ absl::Status RunPart(const BenchSampleOptions& options, LatentBatch& batch, size
   return absl::OkStatus();
 }
 
+// Some batches, each with a thread that steps and others that help it.
 class Runner {
  public:
   static absl::StatusOr<Runner> Create(const BenchSampleOptions& options,
                                        const std::shared_ptr<const LatentEngine>& engine) {
     Runner runner(options);
-    for (size_t t = 0; t < options.threads; ++t) {
-      DDPT_ASSIGN_OR_RETURN(auto batch,
-                            LatentBatch::Create(engine, runner.End(t) - runner.Begin(t)));
+    DDPT_ASSIGN_OR_RETURN(auto batch, LatentBatch::Create(engine, options.batch));
+    const size_t members = 1 + batch->useful_helpers();
+    const bool wide = options.batch >= options.threads * kWideBatch;
+    const size_t count = wide ? options.threads : (options.threads + members - 1) / members;
+    if (count == 1) {
+      runner.batches_.push_back(std::move(batch));
+      return runner;
+    }
+    for (size_t i = 0; i < std::min(count, options.batch); ++i) {
+      DDPT_ASSIGN_OR_RETURN(batch, LatentBatch::Create(engine, options.batch / count + 1));
       runner.batches_.push_back(std::move(batch));
     }
     return runner;
   }
 
   absl::Status Run() {
-    std::vector<absl::Status> statuses(options_.threads);
-    const auto part = [&](size_t t) {
-      statuses[t] = RunPart(options_, *batches_[t], Begin(t), End(t) - Begin(t), prompts_);
+    std::vector<absl::Status> statuses(batches_.size());
+    std::atomic<size_t> running = batches_.size();
+    const auto step = [&](size_t i) {
+      statuses[i] = RunPart(options_, *batches_[i], Begin(i), Begin(i + 1) - Begin(i), prompts_);
+      --running;
     };
-    std::vector<std::thread> workers;
-    for (size_t t = 1; t < options_.threads; ++t) workers.emplace_back(part, t);
-    part(0);
-    for (std::thread& worker : workers) worker.join();
+    const auto help = [&](size_t i) {
+      while (running > 0) batches_[i]->Help([&] { return running == 0; });
+    };
+    std::vector<std::thread> threads;
+    for (size_t t = 1; t < options_.threads; ++t) {
+      if (t < batches_.size()) {
+        threads.emplace_back(step, t);
+      } else {
+        threads.emplace_back(help, t % batches_.size());
+      }
+    }
+    step(0);
+    for (std::thread& thread : threads) thread.join();
     for (const absl::Status& status : statuses) DDPT_RETURN_IF_ERROR(status);
     return absl::OkStatus();
   }
 
+  // Threads that share one pass over the weights.
+  double sharing() const { return static_cast<double>(options_.threads) / batches_.size(); }
   std::vector<Tensor> TakePrompts() { return std::move(prompts_); }
 
  private:
   explicit Runner(const BenchSampleOptions& options) : options_(options), prompts_(options.batch) {}
-  size_t Begin(size_t t) const { return options_.batch * t / options_.threads; }
-  size_t End(size_t t) const { return Begin(t + 1); }
+  size_t Begin(size_t i) const { return options_.batch * i / batches_.size(); }
 
   BenchSampleOptions options_;
   std::vector<std::unique_ptr<LatentBatch>> batches_;
@@ -84,10 +107,8 @@ absl::Status Validate(const BenchSampleOptions& options) {
   if (options.batch < 1 || options.batch > 4096) {
     return FieldError("batch", absl::StrCat(options.batch, " is outside 1..4096"));
   }
-  if (options.threads < 1 || options.threads > std::min(kMaxThreads, options.batch)) {
-    return FieldError("threads", absl::StrCat(options.threads, " is outside 1..",
-                                              std::min(kMaxThreads, options.batch),
-                                              ", the batch and at most ", kMaxThreads));
+  if (options.threads < 1 || options.threads > kMaxThreads) {
+    return FieldError("threads", absl::StrCat(options.threads, " is outside 1..", kMaxThreads));
   }
   if (options.runs < 1) return FieldError("runs", "0 is below 1");
   return absl::OkStatus();
@@ -102,15 +123,15 @@ double WeightBytes(WeightType type) {
   return type == WeightType::kBfloat16 ? sizeof(uint16_t) : sizeof(float);
 }
 
-void CountWork(const BenchSampleOptions& options, BenchSampleResult& result) {
+void CountWork(const BenchSampleOptions& options, double sharing, BenchSampleResult& result) {
   const DenoiserSpec& spec = options.denoiser->spec();
   const auto steps = static_cast<double>(options.sampling.steps);
   const double end = static_cast<double>(spec.size()) * spec.latent;  // W x_T, and U phi
   const double weight = WeightBytes(options.weight_type);
   result.flop = 2.0 * options.batch * (steps * StepWeights(spec) + 2 * end);
-  result.bytes =
-      options.threads * (steps * (weight * StepWeights(spec) + sizeof(float) * spec.latent) +
-                         (weight + sizeof(float)) * end);
+  result.bytes = options.threads / sharing *
+                 (steps * (weight * StepWeights(spec) + sizeof(float) * spec.latent) +
+                  (weight + sizeof(float)) * end);
 }
 
 }  // namespace
@@ -125,11 +146,12 @@ absl::StatusOr<BenchSampleResult> BenchSample(const BenchSampleOptions& options,
   DDPT_RETURN_IF_ERROR(TimeRuns(
       options.runs, [&runner] { return runner.Run(); }, on_run, result));
   result.prompts = runner.TakePrompts();
-  CountWork(options, result);
+  CountWork(options, runner.sharing(), result);
   result.peak_flops = MeasureFlops(options.threads);
   result.peak_bandwidth = MeasureReadBandwidth(
-      options.threads, static_cast<size_t>(WeightBytes(options.weight_type) *
-                                           StepWeights(options.denoiser->spec())));
+      options.threads,
+      static_cast<size_t>(WeightBytes(options.weight_type) * StepWeights(options.denoiser->spec()) /
+                          runner.sharing()));
   return result;
 }
 

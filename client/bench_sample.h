@@ -23,11 +23,11 @@ struct BenchSampleOptions {
   WeightType weight_type = WeightType::kFloat32;
   uint64_t seed = 0;
   size_t batch = 1;    // prompts a run, at least 1
-  size_t threads = 1;  // at most `batch`; each takes an equal part of the batch
+  size_t threads = 1;  // share the steps of one batch; with 32 rows for each, each has its own
   size_t runs = 10;    // timed ones, after one that is not
 };
 
-// Its bytes are those of weights, each read once a step and thread.
+// Its bytes are those of weights, each read once a step and batch.
 struct BenchSampleResult : BenchResult {
   std::vector<Tensor> prompts;  // of the last run, [n, w] each
   std::string kernels;          // "avx2", ...

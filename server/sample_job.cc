@@ -38,6 +38,9 @@ class SampleGroup final : public StepGroup {
     }
   }
 
+  size_t useful_helpers() const override { return batch_->useful_helpers(); }
+  void Help(const std::function<bool()>& leave) override { batch_->Help(leave); }
+
  private:
   static constexpr uint64_t kFree = ~uint64_t{0};
   struct Slot {

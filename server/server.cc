@@ -181,6 +181,7 @@ absl::Status Server::Impl::OpenTasks() {
                     {.engines = config_.engine_cache,
                      .weight_type = config_.sampling_dtype == "bfloat16" ? WeightType::kBfloat16
                                                                          : WeightType::kFloat32,
+                     .helpers = pool_->threads() - 1,
                      .on_change = on_change}));
   for (const TaskImport& import : config_.import_tasks) {
     DDPT_RETURN_IF_ERROR(Annotate(ImportTask(import), "import-task"));

@@ -12,7 +12,7 @@ namespace ddpt {
 namespace {
 
 absl::StatusOr<TimedEngine> BuildEngine(const std::string& path, const std::string& digest,
-                                        WeightType type) {
+                                        const TaskCatalog::Options& options) {
   auto denoiser = Denoiser::Load(path);
   if (!denoiser.ok()) {
     return absl::DataLossError(absl::StrCat("stored denoiser: ", denoiser.status().message()));
@@ -21,10 +21,10 @@ absl::StatusOr<TimedEngine> BuildEngine(const std::string& path, const std::stri
     return absl::DataLossError(absl::StrCat("stored denoiser: ", path, " has the digest ",
                                             (*denoiser)->digest(), " instead of ", digest));
   }
-  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(*std::move(denoiser), type));
+  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(*std::move(denoiser), options.weight_type));
   // A denoiser whose few measured draws fail may still serve others: without a cost nothing is
   // refused.
-  const SamplingCost cost = MeasureSamplingCost(engine).value_or(SamplingCost());
+  const SamplingCost cost = MeasureSamplingCost(engine, options.helpers).value_or(SamplingCost());
   return TimedEngine{std::move(engine), cost};
 }
 
@@ -143,8 +143,7 @@ void TaskCatalog::Build(const Version& version) {
       {.key = "load",
        .run =
            [this, version](Stream&) {
-             Finish(version.digest,
-                    BuildEngine(version.path, version.digest, options_.weight_type));
+             Finish(version.digest, BuildEngine(version.path, version.digest, options_));
              return Progress::kDone;
            },
        .on_error = [this, version](const absl::Status& error) { Finish(version.digest, error); }});

@@ -23,6 +23,7 @@ std::array<uint32_t, 4> PhiloxBlock(const NoiseKey& key, uint32_t block);
 //   words (r0, r1, r2, r3): u = float(r0) * 2^-32 + 2^-33, radius = sqrt(-2 log u), angle =
 //   float(r1 >> 8) * 2^-24 turns, out = radius cos(2 pi angle), radius sin(2 pi angle), the same
 //   from (r2, r3). Same bytes on every processor.
-void FillNormal(const NoiseKey& key, std::span<float> out);
+// With `first`, a multiple of 4: the numbers from index `first` on.
+void FillNormal(const NoiseKey& key, std::span<float> out, size_t first = 0);
 
 }  // namespace ddpt

@@ -24,6 +24,12 @@ struct AffineView {
   WeightType type = WeightType::kFloat32;
 };
 
+// Panels begin .. end - 1 of a map: its outputs from begin * 32 to end * 32 or the last.
+struct PanelRange {
+  size_t begin, end;
+};
+constexpr size_t PanelsOf(size_t outputs) { return (outputs + kPanelWidth - 1) / kPanelWidth; }
+
 // Coefficients of one sampler step, see SamplerStep; `add_state` is X0_RESIDUAL's d = x + g.
 struct StepCoefficients {
   float p = 0, q = 0, r = 0, sigma = 0;
@@ -38,13 +44,15 @@ struct StepCoefficients {
 // stated; outputs do not overlap inputs. Thread-safe, no state.
 struct Kernels {
   const char* name;  // "portable", "avx2", "avx512"
-  // out[row] [outputs] = bias + W in[row] [inputs], for row < rows.
-  void (*affine)(const AffineView& map, const float* const* in, size_t rows, float* const* out);
+  // out[row] [outputs] = bias + W in[row] [inputs], for row < rows; of the outputs only those of
+  // `panels`.
+  void (*affine)(const AffineView& map, PanelRange panels, const float* const* in, size_t rows,
+                 float* const* out);
   // out = silu((state + time) + condition), n elements.
   void (*activate)(size_t n, const float* state, const float* time, const float* condition,
                    float* out);
-  // a = a + silu(x).
-  void (*add_silu)(size_t n, const float* x, float* a);
+  // x = a + silu(x).
+  void (*add_silu)(size_t n, const float* a, float* x);
   // out = fma(scale, with, (1 - scale) * without); out may be `without`.
   void (*guide)(size_t n, float scale, const float* without, const float* with, float* out);
   // sum = fma(weight, x, sum).

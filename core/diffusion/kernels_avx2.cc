@@ -7,8 +7,12 @@
 namespace ddpt {
 namespace {
 
-constexpr size_t kAccumulators = 6;
-constexpr size_t kMaxPanels = 3;
+// Twelve sums; expanding bfloat16 weights takes registers too.
+constexpr size_t MaxRows(WeightType type) { return type == WeightType::kBfloat16 ? 5 : 6; }
+constexpr size_t StripsWith(WeightType type, size_t rows) {
+  if (rows == 1) return 6;
+  return type == WeightType::kBfloat16 || rows > 3 ? 1 : 2;
+}
 
 using Integers = unsigned __attribute__((vector_size(32)));
 

@@ -7,8 +7,11 @@
 namespace ddpt {
 namespace {
 
-constexpr size_t kAccumulators = 24;
-constexpr size_t kMaxPanels = 8;
+// 24 sums.
+constexpr size_t MaxRows(WeightType) { return 12; }
+constexpr size_t StripsWith(WeightType, size_t rows) {
+  return rows == 1 ? 16 : 24 / rows - 24 / rows % 2;
+}
 
 using Integers = unsigned __attribute__((vector_size(64)));
 

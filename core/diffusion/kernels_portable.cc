@@ -4,8 +4,8 @@
 namespace ddpt {
 namespace {
 
-constexpr size_t kAccumulators = 2;
-constexpr size_t kMaxPanels = 1;
+constexpr size_t MaxRows(WeightType) { return 2; }
+constexpr size_t StripsWith(WeightType, size_t rows) { return rows == 1 ? 2 : 1; }
 
 struct Vector16 {
   float lanes[16];

@@ -13,14 +13,11 @@ namespace {
 
 constexpr size_t kMaxCapacity = 4096;
 constexpr size_t kEndTogether = 6;
+// With fewer panels for each member, meeting takes longer than sharing saves.
+constexpr size_t kPanelsToShare = 4;
 
 NoiseKey KeyOf(const SampleRow& row, uint32_t stage) {
   return {.seed = row.seed, .sample = row.draw, .stage = stage};
-}
-
-StepCoefficients Rounded(const SamplerStep& step, bool add_state) {
-  return {static_cast<float>(step.p), static_cast<float>(step.q), static_cast<float>(step.r),
-          static_cast<float>(step.sigma), add_state};
 }
 
 }  // namespace
@@ -41,25 +38,24 @@ LatentBatch::LatentBatch(std::shared_ptr<const LatentEngine> engine, size_t capa
       state_(capacity * latent_),
       before_(capacity * latent_),
       condition_(capacity * latent_),
-      null_condition_(latent_),
-      lanes_(2 * capacity * latent_),
-      inner_(2 * capacity * latent_),
-      draws_(capacity * latent_),
-      noise_(capacity * latent_),
-      solve_(latent_),
-      in_(2 * capacity),
-      out_(2 * capacity),
-      row_noise_(capacity) {
+      step_(*engine_, capacity) {
   if (engine_->spec().reading != Reading::kX0) {
     phi_sum_ = AlignedFloats(capacity * latent_);
     noise_sum_ = AlignedFloats(capacity * latent_);
     full_ = AlignedFloats((kEndTogether + 1) * engine_->spec().size());
+    inner_ = AlignedFloats(latent_);
+    solve_.resize(latent_);
   }
-  std::ranges::copy(engine_->denoiser().weights().condition_null, null_condition_.data());
   for (size_t i = capacity; i-- > 0;) free_.push_back(i);
   active_.reserve(capacity);
   ending_.reserve(capacity);
   finished_.reserve(capacity);
+  in_.reserve(capacity);
+  out_.reserve(capacity);
+}
+
+size_t LatentBatch::useful_helpers() const {
+  return std::clamp<size_t>(PanelsOf(latent_) / kPanelsToShare, 1, Team::kMaxHelpers + 1) - 1;
 }
 
 absl::StatusOr<uint64_t> LatentBatch::Join(const SampleRow& row) {
@@ -75,28 +71,19 @@ absl::StatusOr<uint64_t> LatentBatch::Join(const SampleRow& row) {
   active_.push_back(index);
   slot.table = engine_->Table(row.options);
   slot.result = {{spec.context_length, spec.width}, std::move(slot.row.initial_noise)};
-  if (slot.result.data.empty()) {
-    slot.result.data.resize(spec.size());
-    FillNormal(KeyOf(row, kInitialNoiseStage), slot.result.data);
+  slot.draws_begin = slot.result.data.empty();
+  slot.result.data.resize(spec.size());
+  if (row.condition.empty()) {
+    std::ranges::copy(engine_->denoiser().weights().condition_null, RowOf(condition_, index));
+  } else {
+    ApplyToOne(engine_->condition(), row.condition.data(), RowOf(condition_, index));
   }
-  SetCondition(index);
   std::fill_n(RowOf(before_, index), latent_, 0.0f);
   if (phi_sum_.size() > 0) {
     std::fill_n(RowOf(phi_sum_, index), latent_, 0.0f);
     std::fill_n(RowOf(noise_sum_, index), latent_, 0.0f);
   }
   return slot.id;
-}
-
-void LatentBatch::SetCondition(size_t index) {
-  const std::vector<float>& condition = slots_[index].row.condition;
-  float* out = RowOf(condition_, index);
-  if (condition.empty()) {
-    std::copy_n(null_condition_.data(), latent_, out);
-    return;
-  }
-  const float* in = condition.data();
-  kernels_.affine(engine_->condition(), &in, 1, &out);
 }
 
 bool LatentBatch::Remove(uint64_t id) {
@@ -113,110 +100,51 @@ int64_t LatentBatch::StepsTaken(uint64_t id) const {
 
 std::vector<LatentBatch::Finished>& LatentBatch::Step() {
   finished_.clear();
-  ending_.clear();
   if (active_.empty()) return finished_;
-  Begin();
-  ComputePhi();
-  AddNoise();
-  Advance();
+  ListRows();
+  team_.Run([this](Team::Member& member) { step_.Run(member); });
+  EndStep();
   FinishRows();
   return finished_;
 }
 
-// y_T = W x_T of the rows that joined since the last step; they share the passes over W.
-void LatentBatch::Begin() {
-  size_t count = 0;
-  for (const size_t index : active_) {
-    if (slots_[index].next_step > 0) continue;
-    in_[count] = slots_[index].result.data.data();
-    out_[count++] = RowOf(state_, index);
-  }
-  if (count > 0) kernels_.affine(engine_->down(), in_.data(), count, out_.data());
-}
-
-// Two branches, without and with the condition, where there is guidance.
-void LatentBatch::ComputePhi() {
-  size_t lanes = 0;
+void LatentBatch::ListRows() {
+  const bool sums = phi_sum_.size() > 0;
+  step_.Clear();
   for (const size_t index : active_) {
     Slot& slot = slots_[index];
-    const float* time = engine_->time(StepOf(slot).t);
-    const float* state = RowOf(state_, index);
-    slot.phi = RowOf(lanes_, lanes);
-    if (slot.row.options.guidance_scale != 1) {
-      kernels_.activate(latent_, state, time, null_condition_.data(), RowOf(lanes_, lanes++));
-    }
-    kernels_.activate(latent_, state, time, RowOf(condition_, index), RowOf(lanes_, lanes++));
-  }
-  for (const PackedAffine& layer : engine_->hidden()) {
-    for (size_t lane = 0; lane < lanes; ++lane) {
-      in_[lane] = RowOf(lanes_, lane);
-      out_[lane] = RowOf(inner_, lane);
-    }
-    kernels_.affine(layer.view(), in_.data(), lanes, out_.data());
-    kernels_.add_silu(lanes * latent_, inner_.data(), lanes_.data());
-  }
-  for (const size_t index : active_) {
-    const Slot& slot = slots_[index];
-    const auto scale = static_cast<float>(slot.row.options.guidance_scale);
-    float* phi = lanes_.data() + (slot.phi - lanes_.data());
-    if (slot.row.options.guidance_scale != 1) {
-      kernels_.guide(latent_, scale, phi, phi + latent_, phi);
-    }
+    slot.phi = step_.Add({.key = KeyOf(slot.row, 0),
+                          .step = &slot.table->steps[slot.next_step],
+                          .guidance_scale = slot.row.options.guidance_scale,
+                          .condition = RowOf(condition_, index),
+                          .state = RowOf(state_, index),
+                          .before = RowOf(before_, index),
+                          .phi_sum = sums ? RowOf(phi_sum_, index) : nullptr,
+                          .noise_sum = sums ? RowOf(noise_sum_, index) : nullptr,
+                          .begin = slot.next_step == 0 ? slot.result.data.data() : nullptr,
+                          .draw_begin = slot.draws_begin});
   }
 }
 
-// L eta_t for the rows whose step has noise.
-void LatentBatch::AddNoise() {
-  size_t count = 0;
-  for (size_t i = 0; i < active_.size(); ++i) {
-    const Slot& slot = slots_[active_[i]];
-    const SamplerStep& step = StepOf(slot);
-    row_noise_[i] = nullptr;
-    if (step.sigma == 0) continue;
-    float* draw = RowOf(draws_, count);
-    FillNormal(KeyOf(slot.row, kStepNoiseStage + static_cast<uint32_t>(step.t)), {draw, latent_});
-    if (noise_sum_.size() > 0) {
-      kernels_.accumulate(latent_, static_cast<float>(step.noise_weight), draw,
-                          RowOf(noise_sum_, active_[i]));
-    }
-    in_[count] = draw;
-    row_noise_[i] = out_[count] = RowOf(noise_, count);
-    ++count;
-  }
-  if (count > 0) kernels_.affine(engine_->noise(), in_.data(), count, out_.data());
-}
-
-void LatentBatch::Advance() {
-  const bool add_state = engine_->spec().reading == Reading::kX0Residual;
-  for (size_t i = 0; i < active_.size(); ++i) {
-    in_[i] = slots_[active_[i]].phi;
-    out_[i] = RowOf(inner_, i);
-  }
-  kernels_.affine(engine_->feedback(), in_.data(), active_.size(), out_.data());
+void LatentBatch::EndStep() {
+  ending_.clear();
   // Backwards, because a row that fails is replaced by the last one.
   for (size_t i = active_.size(); i-- > 0;) {
     const size_t index = active_[i];
     Slot& slot = slots_[index];
-    const SamplerStep& step = StepOf(slot);
-    if (phi_sum_.size() > 0) {
-      kernels_.accumulate(latent_, static_cast<float>(step.direction_weight), slot.phi,
-                          RowOf(phi_sum_, index));
-    }
-    float* state = RowOf(state_, index);
-    kernels_.advance(latent_, Rounded(step, add_state), row_noise_[i], out_[i], state,
-                     RowOf(before_, index));
     ++slot.next_step;
     if (slot.next_step == slot.table->steps.size()) {
       ending_.push_back(index);
-    } else if (!kernels_.all_finite(latent_, state)) {
+    } else if (!kernels_.all_finite(latent_, RowOf(state_, index))) {
       Fail(index);
     }
   }
 }
 
 void LatentBatch::FinishRows() {
+  if (ending_.empty()) return;
   if (engine_->spec().reading == Reading::kX0) {
-    FinishX0(ending_.size());
+    FinishX0();
   } else {
     for (size_t begin = 0; begin < ending_.size(); begin += kEndTogether) {
       FinishResidual(begin, std::min(kEndTogether, ending_.size() - begin));
@@ -225,23 +153,38 @@ void LatentBatch::FinishRows() {
   for (const size_t index : ending_) Report(index);
 }
 
+// The map on in_ and out_, on all threads present.
+void LatentBatch::Apply(const AffineView& map) {
+  team_.Run([&](Team::Member& member) {
+    kernels_.affine(map, PartOf(member, map.outputs), in_.data(), in_.size(), out_.data());
+  });
+}
+
+void LatentBatch::ApplyToOne(const AffineView& map, const float* in, float* out) {
+  kernels_.affine(map, {0, PanelsOf(map.outputs)}, &in, 1, &out);
+}
+
 // x = x0_hat = U phi + u.
-void LatentBatch::FinishX0(size_t count) {
-  for (size_t i = 0; i < count; ++i) {
-    in_[i] = slots_[ending_[i]].phi;
-    out_[i] = slots_[ending_[i]].result.data.data();
+void LatentBatch::FinishX0() {
+  in_.clear();
+  out_.clear();
+  for (const size_t index : ending_) {
+    in_.push_back(slots_[index].phi);
+    out_.push_back(slots_[index].result.data.data());
   }
-  if (count > 0) kernels_.affine(engine_->up(), in_.data(), count, out_.data());
+  Apply(engine_->up());
 }
 
 // x = A x_T + U (sum of c_t phi_t) + (sum of c_t) u + noise.
 void LatentBatch::FinishResidual(size_t begin, size_t count) {
   const size_t size = engine_->spec().size();
+  in_.clear();
+  out_.clear();
   for (size_t i = 0; i < count; ++i) {
-    in_[i] = RowOf(phi_sum_, ending_[begin + i]);
-    out_[i] = full_.data() + i * size;
+    in_.push_back(RowOf(phi_sum_, ending_[begin + i]));
+    out_.push_back(full_.data() + i * size);
   }
-  kernels_.affine(engine_->up(), in_.data(), count, out_.data());
+  Apply(engine_->up());
   for (size_t i = 0; i < count; ++i) {
     const size_t index = ending_[begin + i];
     Slot& slot = slots_[index];
@@ -261,20 +204,17 @@ void LatentBatch::AddResidualNoise(size_t index, float* out) {
   const size_t size = engine_->spec().size();
   Slot& slot = slots_[index];
   float* zeta = slot.result.data.data();
-  float* lane = RowOf(draws_, 0);
-  const float* in = zeta;
   FillNormal(KeyOf(slot.row, kNullSpaceNoiseStage), {zeta, size});
-  kernels_.affine(engine_->down(), &in, 1, &lane);
-  std::copy_n(lane, latent_, solve_.begin());
+  ApplyToOne(engine_->down(), zeta, inner_.data());
+  std::copy_n(inner_.data(), latent_, solve_.begin());
   engine_->gram().SolveLower(solve_);
   const double scale = slot.table->noise_scale;
   const float* sum = RowOf(noise_sum_, index);
   for (size_t i = 0; i < latent_; ++i) solve_[i] = sum[i] - scale * solve_[i];
   engine_->gram().SolveLowerTransposed(solve_);
-  std::ranges::copy(solve_, lane);
-  in = lane;
+  std::ranges::copy(solve_, inner_.data());
   float* spread = full_.data() + kEndTogether * size;
-  kernels_.affine(engine_->down_transposed(), &in, 1, &spread);
+  ApplyToOne(engine_->down_transposed(), inner_.data(), spread);
   kernels_.accumulate(size, 1.0f, spread, out);
   kernels_.accumulate(size, static_cast<float>(scale), zeta, out);
 }

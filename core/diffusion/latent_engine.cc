@@ -92,13 +92,14 @@ void LatentEngine::FillTimeTable() {
     from[t] = &table[t * features];
     to[t] = &inner[t * h];
   }
-  kernels_.affine(in.view(), from.data(), steps, to.data());
+  const PanelRange all = {0, PanelsOf(h)};
+  kernels_.affine(in.view(), all, from.data(), steps, to.data());
   for (float& value : inner) value = Silu(value);
   for (size_t t = 0; t < steps; ++t) {
     from[t] = &inner[t * h];
     to[t] = &time_[t * h];
   }
-  kernels_.affine(out.view(), from.data(), steps, to.data());
+  kernels_.affine(out.view(), all, from.data(), steps, to.data());
   for (size_t i = 0; i < time_.size(); ++i) time_[i] += weights.down_bias[i % h];
 }
 

@@ -5,12 +5,6 @@
 #include "core/base/math_inline.h"
 
 namespace ddpt {
-namespace {
-
-size_t CeilOf(size_t count, size_t part) { return (count + part - 1) / part; }
-
-}  // namespace
-
 AlignedFloats::AlignedFloats(size_t size)
     : size_(size),
       data_(static_cast<float*>(operator new[](size * sizeof(float), std::align_val_t{64}))) {
@@ -18,8 +12,8 @@ AlignedFloats::AlignedFloats(size_t size)
 }
 
 PackedAffine::PackedAffine(size_t outputs, size_t inputs, WeightType type)
-    : panels_(CeilOf(outputs, kPanelWidth) * kPanelWidth * PanelDepth(type, inputs)),
-      bias_(CeilOf(outputs, kPanelWidth) * kPanelWidth),
+    : panels_(PanelsOf(outputs) * kPanelWidth * PanelDepth(type, inputs)),
+      bias_(PanelsOf(outputs) * kPanelWidth),
       view_{panels_.data(), bias_.data(), inputs, outputs, type} {}
 
 PackedAffine::PackedAffine(std::span<const float> weight, std::span<const float> bias,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -89,10 +90,8 @@ class BoundedQueue {
     for (Job& job : jobs) job.on_error(status);
   }
 
-  size_t size() const {
-    std::lock_guard lock(mutex_);
-    return size_;
-  }
+  // A moment ago.
+  size_t size() const { return size_.load(std::memory_order_relaxed); }
 
  private:
   struct Lane {
@@ -137,7 +136,7 @@ class BoundedQueue {
   std::condition_variable arrived_;
   // Guarded by mutex_:
   std::array<Lane, 2> lanes_;
-  size_t size_ = 0;
+  std::atomic<size_t> size_{0};  // written under mutex_, read anywhere
   bool closed_ = false;
   absl::Status dropped_;
 };

@@ -53,6 +53,7 @@ class StepBatcher::Group : public std::enable_shared_from_this<Group> {
   void TakeInbox();
   void EndStopped(bool waiting_too);
   void FillRows();
+  void CallHelpers();
   absl::Status JoinRow(Entry& entry);
   void Step(Stream& stream);
   bool Retire();
@@ -64,12 +65,13 @@ class StepBatcher::Group : public std::enable_shared_from_this<Group> {
   std::atomic<bool> has_mail_{false};          // a hint: true if inbox_ may hold something
 
   std::atomic<size_t> rows_inside_{0};
+  std::atomic<size_t> helpers_{0};  // called and not yet gone
 
   std::vector<std::unique_ptr<Entry>> mail_;
   std::vector<std::unique_ptr<Entry>> entries_;
-  std::deque<Entry*> entering_;  // those with rows still to join, next one first
-  std::unique_ptr<StepGroup> steps_;
-  std::vector<Row> rows_;  // those in steps_
+  std::deque<Entry*> entering_;       // those with rows still to join, next one first
+  std::shared_ptr<StepGroup> steps_;  // helpers hold it too
+  std::vector<Row> rows_;             // those in steps_
   std::vector<StepGroup::Finished> finished_;
 };
 
@@ -110,6 +112,7 @@ void StepBatcher::Group::RunSlice(Stream& stream) {
     EndStopped(/*waiting_too=*/slice.steps == 0);
     FillRows();
     if (rows_.empty()) break;
+    if (slice.steps == 0) CallHelpers();
     slice.row_steps += rows_.size();
     ++slice.steps;
     Step(stream);
@@ -191,6 +194,23 @@ void StepBatcher::Group::FillRows() {
   if (!joined) return;
   for (const auto& entry : entries_) {
     if (entry->in_group()) entry->batch_width = std::max(entry->batch_width, rows_.size());
+  }
+}
+
+// Background work, so that it never comes before a job.
+void StepBatcher::Group::CallHelpers() {
+  StreamPool& pool = batcher_.pool_;
+  while (helpers_ < steps_->useful_helpers() && pool.idle() > 0) {
+    ++helpers_;
+    const auto gone = [self = shared_from_this()](const absl::Status&) { --self->helpers_; };
+    const auto help = [&pool, gone, steps = steps_](Stream&) {
+      steps->Help([&pool] { return pool.contended(); });
+      gone(absl::OkStatus());
+      return Progress::kDone;
+    };
+    const absl::Status status = pool.Submit(
+        {.key = key_, .priority = Priority::kBackground, .run = help, .on_error = gone});
+    if (!status.ok()) return gone(status);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -65,6 +66,12 @@ class StepGroup {
   // Advances every row by one step. Hands the results of finished rows to their jobs, lets the rows
   // go and appends them to `finished`. Allocates nothing while no row finishes.
   virtual void Step(Stream& stream, std::vector<Finished>& finished) = 0;
+
+  // How many more threads a step has work for, constant.
+  virtual size_t useful_helpers() const { return 0; }
+  // Lends the calling thread to the steps that another takes, until `leave` says true or no step
+  // has come for some microseconds. Thread-safe, also beside all other calls.
+  virtual void Help(const std::function<bool()>& /*leave*/) {}
 };
 
 }  // namespace ddpt

@@ -74,6 +74,11 @@ class StreamPool {
   size_t waiting() const { return queue_.size(); }
   size_t busy() const { return busy_.load(std::memory_order_relaxed); }
   size_t threads() const { return threads_.size(); }
+  // Threads that neither work nor are about to, a moment ago.
+  size_t idle() const {
+    const size_t taken = busy() + waiting();
+    return taken < threads() ? threads() - taken : 0;
+  }
   // OK until a device stops to answer; then its error, for ever.
   absl::Status health() const;
 

@@ -24,12 +24,20 @@ BenchSampleOptions Small(size_t batch, size_t threads) {
   return options;
 }
 
+// As helpers, with more threads than prompts too, and with batches of their own.
 TEST(BenchSampleTest, PromptsDoNotDependOnThreads) {
-  const auto one = BenchSample(Small(5, 1), [](size_t) {});
-  const auto three = BenchSample(Small(5, 3), [](size_t) {});
-  ASSERT_TRUE(one.ok() && three.ok());
-  ASSERT_EQ(three->prompts.size(), 5u);
-  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(one->prompts[i].data, three->prompts[i].data);
+  for (const size_t batch : {1, 5, 70}) {
+    const auto one = BenchSample(Small(batch, 1), [](size_t) {});
+    ASSERT_TRUE(one.ok()) << one.status();
+    for (const size_t threads : {2, 3}) {
+      const auto several = BenchSample(Small(batch, threads), [](size_t) {});
+      ASSERT_TRUE(several.ok()) << several.status();
+      ASSERT_EQ(several->prompts.size(), batch);
+      for (size_t i = 0; i < batch; ++i) {
+        EXPECT_EQ(several->prompts[i].data, one->prompts[i].data);
+      }
+    }
+  }
 }
 
 TEST(BenchSampleTest, CountsTheArithmetic) {
@@ -40,8 +48,10 @@ TEST(BenchSampleTest, CountsTheArithmetic) {
   EXPECT_GT(result->share_of_peak(), 0);
 }
 
-TEST(BenchSampleTest, RefusesMoreThreadsThanPrompts) {
-  EXPECT_EQ(FieldOf(BenchSample(Small(2, 3), [](size_t) {}).status()), "threads");
+TEST(BenchSampleTest, RefusesThreadsOutsideTheirLimits) {
+  for (const size_t threads : {0, 257}) {
+    EXPECT_EQ(FieldOf(BenchSample(Small(2, threads), [](size_t) {}).status()), "threads");
+  }
 }
 
 TEST(BenchSampleTest, WritesWhatAPeerNeeds) {

@@ -55,7 +55,7 @@ std::vector<float> Apply(const Kernels& kernels, const PackedAffine& map,
     from.push_back(&in[row * inputs]);
     to.push_back(&out[row * outputs]);
   }
-  kernels.affine(map.view(), from.data(), rows, to.data());
+  kernels.affine(map.view(), {0, PanelsOf(outputs)}, from.data(), rows, to.data());
   return out;
 }
 
@@ -107,11 +107,11 @@ TEST_P(KernelsTest, Bfloat16AffineIsTheSameChainWithRoundedWeights) {
 TEST_P(KernelsTest, ElementwiseKernelsDoWhatTheHeaderSays) {
   constexpr size_t kCount = 37;
   const auto a = Noise(1, kCount), b = Noise(2, kCount), c = Noise(3, kCount);
-  std::vector<float> out(kCount), sum = c, guided(kCount), silu = a;
+  std::vector<float> out(kCount), sum = c, guided(kCount), silu = b;
   kernels_->activate(kCount, a.data(), b.data(), c.data(), out.data());
   kernels_->accumulate(kCount, 0.3f, a.data(), sum.data());
   kernels_->guide(kCount, 2.5f, a.data(), b.data(), guided.data());
-  kernels_->add_silu(kCount, b.data(), silu.data());
+  kernels_->add_silu(kCount, a.data(), silu.data());
   for (size_t i = 0; i < kCount; ++i) {
     EXPECT_EQ(out[i], Silu((a[i] + b[i]) + c[i]));
     EXPECT_EQ(sum[i], std::fma(0.3f, a[i], c[i]));
@@ -153,7 +153,7 @@ TEST(PackedAffineTest, TransposedIsTheTranspose) {
   std::vector<float> out(18);
   const float* from = in.data();
   float* to = out.data();
-  PortableKernels().affine(map.view(), &from, 1, &to);
+  PortableKernels().affine(map.view(), {0, 1}, &from, 1, &to);
   for (size_t j = 0; j < 18; ++j) {
     float sum = 0;
     for (size_t k = 0; k < 5; ++k) sum = std::fma(weight[k * 18 + j], in[k], sum);

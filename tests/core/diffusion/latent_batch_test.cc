@@ -1,7 +1,10 @@
 #include "core/diffusion/latent_batch.h"
 
+#include <atomic>
 #include <cmath>
+#include <map>
 #include <random>
+#include <thread>
 
 #include "core/base/status.h"
 #include "tests/core/diffusion/testing.h"
@@ -82,6 +85,9 @@ TEST(LatentBatchTest, StepNoiseChangesStochasticSamplersOnly) {
   const auto first = RunAlone(engine, row);
   row.seed = 2;
   EXPECT_NE(RunAlone(engine, row)->data, first->data);
+  row.seed = 1;
+  row.draw = 1;
+  EXPECT_NE(RunAlone(engine, row)->data, first->data);
   row.options.sampler = Sampler::kDdim;
   const auto still = RunAlone(engine, row);
   row.seed = 3;
@@ -120,7 +126,37 @@ TEST_P(NeighbourTest, NeighboursNeverChangeAByte) {
 INSTANTIATE_TEST_SUITE_P(All, NeighbourTest,
                          ::testing::Combine(::testing::Values(Reading::kX0, Reading::kX0Residual,
                                                               Reading::kResidual),
-                                            ::testing::Values(1, 3, 31)));
+                                            ::testing::Values(1, 3, 31, 255)));
+
+// At every width, with a helper in most steps: the row's bytes are those of one thread.
+TEST(LatentBatchTest, AHelperNeverChangesAByte) {
+  for (const Reading reading : {Reading::kX0, Reading::kX0Residual, Reading::kResidual}) {
+    DenoiserSpec spec = ConditionalSpec(reading);
+    spec.latent = 100;
+    const auto engine = RandomEngine(spec);
+    auto batch = LatentBatch::Create(engine, 9).value();
+    std::atomic<bool> leave = false;
+    std::thread helper([&] {
+      while (!leave) batch->Help([&] { return leave.load(); });
+    });
+    std::mt19937_64 random(7);
+    for (const size_t width : {1, 2, 9}) {
+      std::map<uint64_t, SampleRow> rows;
+      for (size_t i = 0; i < width; ++i) {
+        const SampleRow row = RandomRow(reading, random);
+        rows[batch->Join(row).value()] = row;
+      }
+      while (batch->width() > 0) {
+        while (batch->helpers() == 0) std::this_thread::yield();
+        for (const auto& finished : batch->Step()) {
+          EXPECT_EQ(finished.result->data, RunAlone(engine, rows.at(finished.id))->data);
+        }
+      }
+    }
+    leave = true;
+    helper.join();
+  }
+}
 
 TEST(LatentBatchTest, EveryKernelGivesTheSameBytes) {
   for (const WeightType type : {WeightType::kFloat32, WeightType::kBfloat16}) {

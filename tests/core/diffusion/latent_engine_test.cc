@@ -15,7 +15,7 @@ TEST(LatentEngineTest, FeedbackIsDownAfterUp) {
   std::vector<float> direct(spec.latent), up(spec.size());
   const float* in = phi.data();
   float* out = direct.data();
-  engine->kernels().affine(engine->feedback(), &in, 1, &out);
+  engine->kernels().affine(engine->feedback(), {0, 1}, &in, 1, &out);
   for (int64_t i = 0; i < spec.size(); ++i) {
     up[i] = weights.up_bias[i];
     for (int64_t k = 0; k < spec.latent; ++k)

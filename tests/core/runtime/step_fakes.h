@@ -33,6 +33,8 @@ struct FakeWorld {
   std::function<void(size_t width)> on_step;
   std::function<absl::Status(const std::string& job)> on_finish;
   std::atomic<int> groups_made{0};
+  size_t useful_helpers = 0;
+  std::function<void(const std::function<bool()>& leave)> on_help;
 };
 
 struct FakeJob : StepJob {
@@ -72,6 +74,9 @@ class FakeGroup : public StepGroup {
     ++fake.outcome->joined_rows;
     return last_id_;
   }
+
+  size_t useful_helpers() const override { return world_.useful_helpers; }
+  void Help(const std::function<bool()>& leave) override { world_.on_help(leave); }
 
   void Leave(uint64_t id) override { EXPECT_EQ(rows_.erase(id), 1u); }
 

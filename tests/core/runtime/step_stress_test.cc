@@ -35,6 +35,10 @@ class StepStress {
     world_.on_step = [this](size_t) {
       if (steps_.fetch_add(1) % 2000 == 1999) throw std::runtime_error("now and then");
     };
+    world_.useful_helpers = 2;
+    world_.on_help = [](const std::function<bool()>& leave) {
+      for (int looks = 0; looks < 100 && !leave(); ++looks) std::this_thread::yield();
+    };
   }
 
   void Run() {

@@ -1,0 +1,127 @@
+#include "core/base/team.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <thread>
+#include <vector>
+
+namespace ddpt {
+namespace {
+
+// Threads that come back to help again and again until the end of this object.
+class Helpers {
+ public:
+  Helpers(Team& team, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      threads_.emplace_back([this, &team] {
+        while (!leave_) team.Help([this] { return leave_.load(); });
+      });
+    }
+  }
+  ~Helpers() {
+    leave_ = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  std::atomic<bool> leave_{false};
+  std::vector<std::thread> threads_;
+};
+
+void WaitForHelpers(const Team& team, size_t count) {
+  while (team.helpers() < count) std::this_thread::yield();
+}
+
+// Runs until `body` has seen `parts` members.
+template <typename Body>
+void RunWith(Team& team, size_t parts, const Body& body) {
+  for (size_t seen = 0; seen < parts;) {
+    WaitForHelpers(team, parts - 1);
+    team.Run([&](Team::Member& member) {
+      if (member.part() == 0) seen = member.parts();
+      body(member);
+    });
+  }
+}
+
+TEST(TeamTest, AloneTheLeaderIsTheOnlyPart) {
+  Team team;
+  int calls = 0;
+  team.Run([&](Team::Member& member) {
+    ++calls;
+    EXPECT_EQ(member.part(), 0u);
+    EXPECT_EQ(member.parts(), 1u);
+    member.Sync();
+  });
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(TeamTest, EveryPartRunsOnce) {
+  for (const size_t parts : {2, 4}) {
+    Team team;
+    const Helpers helpers(team, parts - 1);
+    std::array<std::atomic<int>, 4> calls{};
+    RunWith(team, parts, [&](Team::Member& member) {
+      if (member.parts() == parts) ++calls[member.part()];
+    });
+    for (size_t part = 0; part < 4; ++part) EXPECT_EQ(calls[part], part < parts ? 1 : 0);
+  }
+}
+
+TEST(TeamTest, AfterSyncEveryMemberReadsWhatTheOthersWrote) {
+  constexpr size_t kParts = 3;
+  Team team;
+  const Helpers helpers(team, kParts - 1);
+  std::array<int, kParts> written{}, sums{};
+  RunWith(team, kParts, [&](Team::Member& member) {
+    for (int round = 1; round <= 200; ++round) {
+      written[member.part()] = round;
+      member.Sync();
+      int sum = 0;
+      for (size_t part = 0; part < member.parts(); ++part) sum += written[part];
+      if (sum == round * static_cast<int>(member.parts())) ++sums[member.part()];
+      member.Sync();
+    }
+  });
+  for (const int sum : sums) EXPECT_EQ(sum % 200, 0);
+  EXPECT_GE(sums[2], 200);
+}
+
+TEST(TeamTest, WhatHelpersWroteCanBeReadAfterRun) {
+  Team team;
+  const Helpers helpers(team, 1);
+  std::array<int, 2> written{};
+  RunWith(team, 2, [&](Team::Member& member) { written[member.part()] = 7; });
+  EXPECT_EQ(written[1], 7);
+}
+
+TEST(TeamTest, AHelperLeavesWhenTold) {
+  Team team;
+  team.Help([] { return true; });
+  EXPECT_EQ(team.helpers(), 0u);
+}
+
+TEST(TeamTest, AHelperWithoutARunLeavesByItself) {
+  Team team;
+  team.Help([] { return false; });
+  EXPECT_EQ(team.helpers(), 0u);
+}
+
+TEST(TeamTest, HelpersBeyondTheSeatsReturnAtOnce) {
+  Team team;
+  {
+    const Helpers helpers(team, Team::kMaxHelpers);
+    bool asked = true;
+    while (asked) {
+      WaitForHelpers(team, Team::kMaxHelpers);
+      asked = false;
+      team.Help([&] { return asked = true; });
+    }
+  }
+  EXPECT_EQ(team.helpers(), 0u);
+}
+
+}  // namespace
+}  // namespace ddpt
