@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "client/commands.h"
 #include "client/flags.h"
 #include "client/output.h"
@@ -51,6 +52,10 @@ void Print(v1::SampleResponse response, Session& session) {
   }
   for (const v1::Prompt& prompt : response.prompts()) {
     session.out << prompt.prompt_id() << "\n";
+    if (prompt.has_validation_nll()) {
+      session.err << "validation: " << absl::StrFormat("%.4f", prompt.validation_nll())
+                  << " nats a token, the best of its draws\n";
+    }
     if (prompt.has_exact_replay() && !prompt.exact_replay()) {
       session.err << "ddpt: the bytes of this replay may differ from those of the original\n";
     }

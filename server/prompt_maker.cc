@@ -1,5 +1,6 @@
 #include "server/prompt_maker.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -13,6 +14,10 @@ namespace ddpt {
 namespace {
 
 constexpr size_t kDigestBytes = 16;
+
+size_t BestOf(const v1::SampleRequest& request) {
+  return std::max<size_t>(request.sampling().best_of(), 1);
+}
 
 uint32_t Checksum(const Tensor& prompt) {
   return Crc32c(
@@ -30,11 +35,33 @@ absl::Status DecodeNoise(const v1::SampleRequest& request, const DenoiserSpec& s
   return absl::OkStatus();
 }
 
-absl::Status Prepare(const v1::SampleRequest& request, const RequestLimits& limits, Draws& draws) {
+absl::Status CheckBestOf(const v1::SampleRequest& request, const LoadedTask& task, size_t draws,
+                         const RequestLimits& limits) {
+  const auto refuse = [&](const auto&... why) {
+    return FieldError("sampling.best_of", absl::StrCat(request.sampling().best_of(), why...));
+  };
+  if (task.engine->spec().condition_width > 0) {
+    return refuse(" is above 1, but task \"", task.task,
+                  "\" is conditional: its validation set has other instructions");
+  }
+  if (task.validation_digest.empty()) {
+    return refuse(" is above 1, which needs a validation set; version ", task.version,
+                  " of task \"", task.task, "\" has none, since it was not trained here");
+  }
+  if (request.has_initial_noise()) return refuse(" is above 1, but initial_noise is given");
+  if (draws <= limits.max_count) return absl::OkStatus();
+  return refuse(" draws for each of the prompts are ", draws, ", above the limit of ",
+                limits.max_count);
+}
+
+absl::Status Prepare(const v1::SampleRequest& request, const LoadedTask& task,
+                     const RequestLimits& limits, Draws& draws) {
   const DenoiserSpec& spec = draws.engine->spec();
-  draws.count = request.has_count() ? request.count() : 1;
-  DDPT_RETURN_IF_ERROR(ValidateResponseSize(draws.count, request.omit_embedding(),
+  const size_t count = request.has_count() ? request.count() : 1;
+  DDPT_RETURN_IF_ERROR(ValidateResponseSize(count, request.omit_embedding(),
                                             request.embedding_dtype(), spec, limits));
+  draws.count = count * BestOf(request);
+  if (BestOf(request) > 1) DDPT_RETURN_IF_ERROR(CheckBestOf(request, task, draws.count, limits));
   DDPT_ASSIGN_OR_RETURN(draws.options, FromProto(request.sampling(), spec));
   draws.full_space_noise = request.sampling().full_space_noise();
   draws.anytime = request.sampling().anytime();
@@ -68,6 +95,7 @@ struct PromptMaker::Job {
   Draws draws;
 
   void Fail(const absl::Status& status) { done(status); }
+  bool scores() const { return sample != nullptr && BestOf(*sample) > 1; }
   const char* ArithmeticClass() const {
     return draws.full_space_noise ? kFloat32Class : draws.engine->arithmetic_class();
   }
@@ -75,7 +103,9 @@ struct PromptMaker::Job {
   absl::StatusOr<std::string> IdOf(const Tensor& prompt, size_t index) const;
   absl::Status CheckReplay(const Tensor& prompt, MadePrompts& made) const;
   void End(absl::StatusOr<DrawnPrompts> drawn);
+  MadePrompts Begun() const;
   absl::StatusOr<MadePrompts> Made(DrawnPrompts drawn) const;
+  absl::StatusOr<MadePrompts> Best(DrawnPrompts drawn, const std::vector<double>& nll) const;
 };
 
 absl::StatusOr<std::string> PromptMaker::Job::IdOf(const Tensor& prompt, size_t index) const {
@@ -112,12 +142,17 @@ absl::Status PromptMaker::Job::CheckReplay(const Tensor& prompt, MadePrompts& ma
                    " and ", absl::Hex(Checksum(prompt))));
 }
 
-absl::StatusOr<MadePrompts> PromptMaker::Job::Made(DrawnPrompts drawn) const {
+MadePrompts PromptMaker::Job::Begun() const {
   MadePrompts made;
   made.task = task;
   made.seed = draws.seed;
   made.options = draws.options;
   made.arithmetic_class = ArithmeticClass();
+  return made;
+}
+
+absl::StatusOr<MadePrompts> PromptMaker::Job::Made(DrawnPrompts drawn) const {
+  MadePrompts made = Begun();
   if (replay != nullptr) {
     DDPT_RETURN_IF_ERROR(CheckReplay(drawn.prompts.front(), made));
     made.prompt_ids = {replay->prompt_id()};
@@ -131,14 +166,35 @@ absl::StatusOr<MadePrompts> PromptMaker::Job::Made(DrawnPrompts drawn) const {
   return made;
 }
 
+// Of each prompt's candidates the one with the smallest cross-entropy, the first of equals.
+absl::StatusOr<MadePrompts> PromptMaker::Job::Best(DrawnPrompts drawn,
+                                                   const std::vector<double>& nll) const {
+  MadePrompts made = Begun();
+  made.drawn.stats = drawn.stats;
+  const auto candidates = static_cast<ptrdiff_t>(BestOf(*sample));
+  for (auto first = nll.begin(); first != nll.end(); first += candidates) {
+    const auto best = std::min_element(first, first + candidates);
+    Tensor& prompt = drawn.prompts[best - nll.begin()];
+    DDPT_ASSIGN_OR_RETURN(std::string id, IdOf(prompt, best - nll.begin()));
+    made.prompt_ids.push_back(std::move(id));
+    made.validation_nll.push_back(*best);
+    made.drawn.prompts.push_back(std::move(prompt));
+  }
+  return made;
+}
+
 void PromptMaker::Job::End(absl::StatusOr<DrawnPrompts> drawn) {
   if (!drawn.ok()) return Fail(drawn.status());
   done(Made(*std::move(drawn)));
 }
 
 PromptMaker::PromptMaker(TaskCatalog& catalog, PromptSampler& sampler, ConditionEncoder encoder,
-                         RequestLimits limits)
-    : catalog_(catalog), sampler_(sampler), encoder_(std::move(encoder)), limits_(limits) {}
+                         const CandidateScorer* scorer, RequestLimits limits)
+    : catalog_(catalog),
+      sampler_(sampler),
+      encoder_(std::move(encoder)),
+      scorer_(scorer),
+      limits_(limits) {}
 
 void PromptMaker::Sample(const v1::SampleRequest& request, Caller caller, Done done) {
   auto job = std::make_shared<Job>();
@@ -174,10 +230,17 @@ void PromptMaker::Start(const std::shared_ptr<Job>& job) {
   job->draws.cost = job->task.cost;
   job->draws.finish_by = job->caller.finish_by;
   job->draws.stop = job->caller.stop;
-  job->draws.on_start = std::move(job->caller.on_start);
+  job->draws.on_start = [job = job.get(), started = std::move(job->caller.on_start)] {
+    if (job->scores()) job->caller.ticket.Start();
+    if (started) started();
+  };
   absl::Status status = job->replay != nullptr
                             ? Prepare(*job->replay, job->recipe, limits_, job->draws)
-                            : Prepare(*job->sample, limits_, job->draws);
+                            : Prepare(*job->sample, job->task, limits_, job->draws);
+  if (job->scores() && scorer_ == nullptr) {
+    status.Update(absl::FailedPreconditionError(
+        "sampling.best_of needs a base model, which this server has none of"));
+  }
   status.Update(job->CheckClass());
   if (!status.ok()) return job->Fail(status);
   if (job->task.engine->spec().condition_width == 0) return Draw(job);
@@ -214,8 +277,24 @@ void PromptMaker::Draw(const std::shared_ptr<Job>& job) {
   absl::Status status = ValidateRow(job->draws.Row(0), job->task.engine->spec());
   if (status.ok()) status = sampler_.FitIntoTime(job->draws);
   if (!status.ok()) return job->Fail(status);
-  sampler_.Draw(job->draws, std::move(job->caller.ticket),
-                [job](absl::StatusOr<DrawnPrompts> drawn) { job->End(std::move(drawn)); });
+  // While candidates are scored the request keeps its place.
+  Admission::Ticket ticket;
+  if (!job->scores()) ticket = std::move(job->caller.ticket);
+  sampler_.Draw(job->draws, std::move(ticket), [this, job](absl::StatusOr<DrawnPrompts> drawn) {
+    if (!drawn.ok() || !job->scores()) return job->End(std::move(drawn));
+    ScoreCandidates(job, *std::move(drawn));
+  });
+}
+
+void PromptMaker::ScoreCandidates(const std::shared_ptr<Job>& job, DrawnPrompts drawn) const {
+  auto candidates = std::make_shared<DrawnPrompts>(std::move(drawn));
+  scorer_->Score(job->task.validation_digest, candidates->prompts, job->caller.stop,
+                 [job, candidates, start = std::chrono::steady_clock::now()](
+                     absl::StatusOr<std::vector<double>> nll) {
+                   if (!nll.ok()) return job->Fail(nll.status());
+                   candidates->stats.run_time += std::chrono::steady_clock::now() - start;
+                   job->done(job->Best(std::move(*candidates), *nll));
+                 });
 }
 
 }  // namespace ddpt

@@ -11,6 +11,7 @@
 #include "core/base/stop_token.h"
 #include "core/runtime/admission.h"
 #include "ddpt/v1/prompt.pb.h"
+#include "server/candidate_scorer.h"
 #include "server/condition.h"
 #include "server/prompt_sampler.h"
 #include "server/task_catalog.h"
@@ -26,10 +27,12 @@ struct MadePrompts {
   std::string arithmetic_class;
   DrawnPrompts drawn;
   std::vector<std::string> prompt_ids;  // "" where the noise was given
+  std::vector<double> validation_nll;   // of each prompt, nats per token; with best_of only
   std::optional<bool> exact_replay;     // of a replay
 };
 
-// From a request to prompts: the task's engine, the condition, the draws, the prompt ids.
+// From a request to prompts: the task's engine, the condition, the draws, the best of them, the
+// prompt ids.
 // Thread-safe.
 class PromptMaker {
  public:
@@ -41,10 +44,10 @@ class PromptMaker {
   };
   using Done = std::function<void(absl::StatusOr<MadePrompts>)>;
 
-  // `encoder` may be null: conditional tasks are FAILED_PRECONDITION then. The references must
-  // outlive the PromptMaker.
+  // `encoder` may be null: conditional tasks are FAILED_PRECONDITION then; so may `scorer`, and
+  // best_of is. The references and the scorer must outlive the PromptMaker.
   PromptMaker(TaskCatalog& catalog, PromptSampler& sampler, ConditionEncoder encoder,
-              RequestLimits limits);
+              const CandidateScorer* scorer, RequestLimits limits);
 
   const RequestLimits& limits() const { return limits_; }
 
@@ -60,10 +63,12 @@ class PromptMaker {
   void Start(const std::shared_ptr<Job>& job);
   void Encode(const std::shared_ptr<Job>& job, Instruction instruction);
   void Draw(const std::shared_ptr<Job>& job);
+  void ScoreCandidates(const std::shared_ptr<Job>& job, DrawnPrompts drawn) const;
 
   TaskCatalog& catalog_;
   PromptSampler& sampler_;
   const ConditionEncoder encoder_;
+  const CandidateScorer* const scorer_;
   const RequestLimits limits_;
 };
 

@@ -49,7 +49,9 @@ grpc::ServerUnaryReactor* PromptService::Sample(grpc::CallbackServerContext* con
   auto* call = new UnaryCall(calls_, sample_, *context);
   return call->Run(request->task(), [=, this](UnaryCall& sampling) -> absl::Status {
     DDPT_RETURN_IF_ERROR(ValidateSample(*request, maker_.limits()));
-    DDPT_ASSIGN_OR_RETURN(auto ticket, sampling->Admit(Calls::Door::kSample));
+    const bool scores = request->sampling().best_of() > 1;
+    DDPT_ASSIGN_OR_RETURN(auto ticket,
+                          sampling->Admit(scores ? Calls::Door::kGenerate : Calls::Door::kSample));
     maker_.Sample(*request,
                   {sampling->stop(), [call] { (*call)->Started(); }, sampling->stop().deadline(),
                    std::move(ticket)},
@@ -91,6 +93,7 @@ void PromptService::End(UnaryCall& call, const absl::StatusOr<MadePrompts>& made
     if (!omit_embedding) {
       ToProto(made->drawn.prompts[i], FromProto(dtype), prompt.mutable_embedding());
     }
+    if (!made->validation_nll.empty()) prompt.set_validation_nll(made->validation_nll[i]);
     if (made->exact_replay) prompt.set_exact_replay(*made->exact_replay);
   }
   FillReceipt(*made, base_model_digest_, response->mutable_receipt());

@@ -107,14 +107,16 @@ class Server::Impl {
   Metrics metrics_;
   Health health_;
   std::unique_ptr<SqliteRegistry> registry_;
-  std::unique_ptr<StreamPool> control_;    // registry and files
-  std::unique_ptr<StreamPool> loader_;     // engines
-  std::unique_ptr<StreamPool> reference_;  // full-space sampling
-  std::unique_ptr<StreamPool> pool_;       // everything else
-  std::shared_ptr<const BaseModel> base_;  // null: prompts only
+  std::unique_ptr<DatasetStore> datasets_;  // null without a base model
+  std::unique_ptr<StreamPool> control_;     // registry and files
+  std::unique_ptr<StreamPool> loader_;      // engines
+  std::unique_ptr<StreamPool> reference_;   // full-space sampling
+  std::unique_ptr<StreamPool> pool_;        // everything else
+  std::shared_ptr<const BaseModel> base_;   // null: prompts only
   std::unique_ptr<TaskCatalog> catalog_;
   std::unique_ptr<PromptSampler> sampler_;
   std::unique_ptr<Calls> calls_;
+  std::unique_ptr<CandidateScorer> scorer_;  // null without a base model
   std::unique_ptr<PromptMaker> maker_;
   std::unique_ptr<PromptService> prompt_service_;
   std::unique_ptr<TaskService> task_service_;
@@ -232,9 +234,14 @@ absl::Status Server::Impl::OpenServices() {
                                              .on_internal_error = [this] { CheckDevices(); }},
                               metrics_, log_, *control_);
   ConditionEncoder encoder;
-  if (base_) encoder = MakeConditionEncoder(base_, *pool_);
+  if (base_) {
+    encoder = MakeConditionEncoder(base_, *pool_);
+    DDPT_ASSIGN_OR_RETURN(datasets_,
+                          DatasetStore::Open({.directory = config_.state + "/datasets"}));
+    scorer_ = std::make_unique<CandidateScorer>(base_, *datasets_, *pool_);
+  }
   maker_ =
-      std::make_unique<PromptMaker>(*catalog_, *sampler_, std::move(encoder),
+      std::make_unique<PromptMaker>(*catalog_, *sampler_, std::move(encoder), scorer_.get(),
                                     RequestLimits{.max_count = config_.max_count,
                                                   .max_message_bytes = config_.max_message_bytes});
   prompt_service_ =
@@ -247,11 +254,12 @@ absl::Status Server::Impl::OpenServices() {
       CodeService::Options{.batch_rows = config_.generate_batch,
                            .stream_buffer_bytes = config_.stream_buffer_bytes});
   model_service_ = std::make_unique<ModelService>(*calls_, base_);
-  DDPT_ASSIGN_OR_RETURN(training_service_,
-                        TrainingService::Create(*calls_, base_, *registry_, *catalog_, *pool_,
-                                                {.state_directory = config_.state,
-                                                 .job_limit = config_.train_limit,
-                                                 .data_directories = config_.data_directories}));
+  DDPT_ASSIGN_OR_RETURN(
+      training_service_,
+      TrainingService::Create(*calls_, base_, *registry_, *catalog_, *datasets_, *pool_,
+                              {.state_directory = config_.state,
+                               .job_limit = config_.train_limit,
+                               .data_directories = config_.data_directories}));
   return absl::OkStatus();
 }
 

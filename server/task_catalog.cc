@@ -11,6 +11,8 @@
 namespace ddpt {
 namespace {
 
+constexpr char kValidationDigest[] = "validation_digest";
+
 absl::StatusOr<TimedEngine> BuildEngine(const std::string& path, const std::string& digest,
                                         const TaskCatalog::Options& options) {
   auto denoiser = Denoiser::Load(path);
@@ -21,7 +23,8 @@ absl::StatusOr<TimedEngine> BuildEngine(const std::string& path, const std::stri
     return absl::DataLossError(absl::StrCat("stored denoiser: ", path, " has the digest ",
                                             (*denoiser)->digest(), " instead of ", digest));
   }
-  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(*std::move(denoiser), options.weight_type));
+  DDPT_ASSIGN_OR_RETURN(auto engine,
+                        LatentEngine::Create(*std::move(denoiser), options.weight_type));
   // A denoiser whose few measured draws fail may still serve others: without a cost nothing is
   // refused.
   const SamplingCost cost = MeasureSamplingCost(engine, options.helpers).value_or(SamplingCost());
@@ -65,7 +68,10 @@ absl::Status TaskCatalog::Refresh(const std::string& name) {
   task.active = record->active_version;
   std::string digest;
   for (const TaskVersion& version : versions) {
-    task.versions[version.version] = {version.digest, version.path};
+    const auto validation = version.attributes.find(kValidationDigest);
+    task.versions[version.version] = {
+        version.digest, version.path,
+        validation == version.attributes.end() ? "" : validation->second};
     if (version.version == task.active) digest = version.digest;
   }
   const uint64_t active = task.active;
@@ -115,7 +121,7 @@ void TaskCatalog::LoadByDigest(const std::string& task, std::string_view digest_
 
 void TaskCatalog::LoadFound(const std::string& task, absl::StatusOr<Found> found, Ready ready) {
   if (!found.ok()) return ready(found.status());
-  LoadedTask loaded{{}, task, found->number};
+  LoadedTask loaded{{}, task, found->number, found->version.validation_digest};
   {
     std::unique_lock lock(mutex_);
     const bool first = !engines_.contains(found->version.digest);
@@ -181,14 +187,26 @@ void TaskCatalog::Touch(const std::string& digest, Entry& entry) {
 }
 
 absl::StatusOr<TaskVersion> TaskCatalog::Import(const std::string& task, std::string_view file,
-                                                Promotion promotion) {
+                                                Promotion promotion,
+                                                const std::string& validation_digest) {
   DDPT_ASSIGN_OR_RETURN(const auto denoiser, Denoiser::Parse(file, "denoiser file"));
   DenoiserSpec spec = denoiser->spec();
   spec.extra.clear();
+  std::map<std::string, std::string> attributes = ToMetadata(spec);
+  if (!validation_digest.empty()) attributes[kValidationDigest] = validation_digest;
   DDPT_ASSIGN_OR_RETURN(TaskVersion version,
-                        registry_.ImportVersion(task, file, ToMetadata(spec), promotion));
+                        registry_.ImportVersion(task, file, attributes, promotion));
   DDPT_RETURN_IF_ERROR(Refresh(task));
   return version;
+}
+
+std::set<std::string> TaskCatalog::ValidationDigests() const {
+  std::lock_guard lock(mutex_);
+  std::set<std::string> digests;
+  for (const auto& [name, task] : tasks_) {
+    for (const auto& [number, version] : task.versions) digests.insert(version.validation_digest);
+  }
+  return digests;
 }
 
 absl::StatusOr<TaskRecord> TaskCatalog::Promote(const std::string& task, uint64_t version,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,7 @@ struct TimedEngine {
 struct LoadedTask : TimedEngine {
   std::string task;
   uint64_t version = 0;
+  std::string validation_digest;  // data set that the version was chosen by; "": none
 };
 
 // The registry's tasks in memory: which versions there are, which one is active, and the engines of
@@ -62,13 +64,17 @@ class TaskCatalog {
 
   // The rest blocks on the registry. Errors are the registry's.
   // Checks a denoiser file and stores it as a version of the task.
+  // `validation_digest` names the data set that it was chosen by, "" for none.
   absl::StatusOr<TaskVersion> Import(const std::string& task, std::string_view file,
-                                     Promotion promotion);
+                                     Promotion promotion,
+                                     const std::string& validation_digest = "");
   absl::StatusOr<TaskRecord> Promote(const std::string& task, uint64_t version,
                                      std::optional<uint64_t> expected_version);
   absl::StatusOr<TaskRecord> Rollback(const std::string& task,
                                       std::optional<uint64_t> expected_version);
   absl::Status Delete(const std::string& task, std::optional<uint64_t> expected_version);
+  // The validation sets of all versions.
+  std::set<std::string> ValidationDigests() const;
   // Reads a task again, after someone else changed it in the registry.
   absl::Status Refresh(const std::string& task);
 
@@ -76,6 +82,7 @@ class TaskCatalog {
   struct Version {
     std::string digest;  // hexadecimal
     std::string path;
+    std::string validation_digest;
   };
   struct Task {
     uint64_t active = 0;

@@ -55,10 +55,9 @@ TrainingService::TrainingService(Calls& calls, Options options)
 
 absl::StatusOr<std::unique_ptr<TrainingService>> TrainingService::Create(
     Calls& calls, std::shared_ptr<const BaseModel> base, Registry& registry, TaskCatalog& catalog,
-    StreamPool& pool, Options options) {
+    DatasetStore& datasets, StreamPool& pool, Options options) {
   auto service = std::unique_ptr<TrainingService>(new TrainingService(calls, std::move(options)));
   const std::string& state = service->options_.state_directory;
-  DDPT_ASSIGN_OR_RETURN(service->datasets_, DatasetStore::Open({.directory = state + "/datasets"}));
   DDPT_ASSIGN_OR_RETURN(service->jobs_,
                         SqliteJobStore::Open({.state_directory = state,
                                               .max_unfinished = service->options_.job_limit}));
@@ -68,7 +67,7 @@ absl::StatusOr<std::unique_ptr<TrainingService>> TrainingService::Create(
   Metrics& metrics = calls.metrics();
   service->resources_ = {
       .base = std::move(base),
-      .datasets = service->datasets_.get(),
+      .datasets = &datasets,
       .registry = &registry,
       .catalog = &catalog,
       .directory = state + "/jobs",
@@ -101,7 +100,7 @@ absl::Status TrainingService::RemoveOld() {
   const int64_t before = SystemClock().WallMicros() - kRetentionMicros;
   DDPT_RETURN_IF_ERROR(jobs_->RemoveFinishedBefore(before).status());
   DDPT_ASSIGN_OR_RETURN(const std::vector<Job> unfinished, jobs_->UnfinishedJobs());
-  std::set<std::string> data, states;
+  std::set<std::string> data = resources_.catalog->ValidationDigests(), states;
   for (const Job& job : unfinished) {
     DDPT_ASSIGN_OR_RETURN(const TrainingRecord record, ParseRecord(job.request));
     data.insert({record.request.dataset_digest(), record.request.validation_digest()});
@@ -111,7 +110,7 @@ absl::Status TrainingService::RemoveOld() {
   for (const auto& entry : fs::directory_iterator(options_.state_directory + "/jobs", error)) {
     if (!states.contains(entry.path().stem().string())) fs::remove(entry.path(), error);
   }
-  return datasets_->RemoveOlderThan(before, data).status();
+  return resources_.datasets->RemoveOlderThan(before, data).status();
 }
 
 absl::StatusOr<std::unique_ptr<JobWork>> TrainingService::MakeWork(const Job& job) const {
@@ -203,7 +202,7 @@ absl::StatusOr<std::string> TrainingService::PinExamples(const v1::Examples& exa
   }
   absl::StatusOr<Dataset> dataset = MakeDataset(FromProto(examples));
   DDPT_RETURN_IF_ERROR(Annotate(dataset.status(), field));
-  DDPT_ASSIGN_OR_RETURN(const StoredDataset stored, datasets_->Put(*dataset));
+  DDPT_ASSIGN_OR_RETURN(const StoredDataset stored, resources_.datasets->Put(*dataset));
   return stored.digest;
 }
 
@@ -220,7 +219,7 @@ absl::StatusOr<std::string> TrainingService::PinFile(const v1::TrainRequest& req
   DDPT_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path.string(), kMaxDatasetBytes));
   DDPT_ASSIGN_OR_RETURN(const DatasetFormat format, FromProto(request.data_format()));
   DDPT_ASSIGN_OR_RETURN(const Dataset dataset, ParseDataset(bytes, format));
-  DDPT_ASSIGN_OR_RETURN(const StoredDataset stored, datasets_->Put(dataset));
+  DDPT_ASSIGN_OR_RETURN(const StoredDataset stored, resources_.datasets->Put(dataset));
   return stored.digest;
 }
 
@@ -232,7 +231,7 @@ grpc::ServerReadReactor<v1::DataChunk>* TrainingService::UploadDataset(
     DDPT_ASSIGN_OR_RETURN(const DatasetFormat format, FromProto(header));
     DDPT_ASSIGN_OR_RETURN(const std::string_view bytes, upload.Map());
     DDPT_ASSIGN_OR_RETURN(const Dataset dataset, ParseDataset(bytes, format));
-    DDPT_ASSIGN_OR_RETURN(const StoredDataset stored, datasets_->Put(dataset));
+    DDPT_ASSIGN_OR_RETURN(const StoredDataset stored, resources_.datasets->Put(dataset));
     response->set_digest(stored.digest);
     response->set_examples(stored.examples);
     response->set_size_bytes(stored.size_bytes);

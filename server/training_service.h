@@ -14,8 +14,8 @@
 
 namespace ddpt {
 
-// ddpt.v1.TrainingService: durable jobs in `<state>/ddpt.sqlite3`, their data in
-// `<state>/datasets`, the states that they saved in `<state>/jobs`. Thread-safe.
+// ddpt.v1.TrainingService: durable jobs in `<state>/ddpt.sqlite3`, the states that they saved in
+// `<state>/jobs`. Thread-safe.
 class TrainingService final : public v1::TrainingService::CallbackService {
  public:
   struct Options {
@@ -28,7 +28,7 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   // the service. Jobs run on `pool`.
   static absl::StatusOr<std::unique_ptr<TrainingService>> Create(
       Calls& calls, std::shared_ptr<const BaseModel> base, Registry& registry, TaskCatalog& catalog,
-      StreamPool& pool, Options options);
+      DatasetStore& datasets, StreamPool& pool, Options options);
   // Stop.
   ~TrainingService();
 
@@ -70,7 +70,6 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   Calls& calls_;
   const Options options_;
   TrainingResources resources_;
-  std::unique_ptr<DatasetStore> datasets_;
   std::unique_ptr<SqliteJobStore> jobs_;
   std::unique_ptr<JobRunner> runner_;
   std::unique_ptr<StreamPool> data_;  // reads and tokenises whole data sets, which takes seconds

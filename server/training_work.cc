@@ -19,6 +19,7 @@ using std::chrono::steady_clock;
 constexpr int64_t kProgressEvents = 200;  // of a job, at most
 constexpr uint64_t kStateLimit = uint64_t{4} << 30;
 constexpr double kLossMemory = 0.9;
+constexpr size_t kCandidateExamples = 64;
 
 std::string StatePath(const TrainingResources& resources, const std::string& id) {
   return absl::StrCat(resources.directory, "/", id, ".safetensors");
@@ -76,6 +77,7 @@ class TrainingWork final : public JobWork {
   absl::StatusOr<Piece> Step(Job& job);
   absl::StatusOr<Piece> Validate(Job& job, const StopToken& stop);
   absl::StatusOr<Piece> Judge(const StopToken& stop);
+  absl::StatusOr<std::string> KeepValidationSet() const;
 
   const TrainingResources& resources_;
   const TrainingPlan plan_;
@@ -153,6 +155,16 @@ absl::StatusOr<JobWork::Piece> TrainingWork::Judge(const StopToken& stop) {
   return Piece{.next = Next::kFinish, .event = event.dump()};
 }
 
+// What best_of scores candidates on: the first validation examples. Returns their digest.
+absl::StatusOr<std::string> TrainingWork::KeepValidationSet() const {
+  DDPT_ASSIGN_OR_RETURN(Texts texts, LoadTexts(resources_, plan_));
+  std::vector<TrainingExample>& examples = texts.validation.examples;
+  if (examples.size() > kCandidateExamples) examples.resize(kCandidateExamples);
+  DDPT_ASSIGN_OR_RETURN(const Dataset kept, MakeDataset(std::move(examples)));
+  DDPT_ASSIGN_OR_RETURN(const StoredDataset stored, resources_.datasets->Put(kept));
+  return stored.digest;
+}
+
 absl::Status TrainingWork::Save() {
   if (unvalidated_) return absl::OkStatus();
   DDPT_RETURN_IF_ERROR(
@@ -163,9 +175,11 @@ absl::Status TrainingWork::Save() {
 
 absl::Status TrainingWork::Finish(Job& job) {
   DDPT_ASSIGN_OR_RETURN(const std::string file, trainer_->BestDenoiser());
-  DDPT_ASSIGN_OR_RETURN(const TaskVersion version,
-                        resources_.catalog->Import(
-                            plan_.task, file, promote_ ? Promotion::kAlways : Promotion::kNever));
+  DDPT_ASSIGN_OR_RETURN(const std::string validation, KeepValidationSet());
+  DDPT_ASSIGN_OR_RETURN(
+      const TaskVersion version,
+      resources_.catalog->Import(plan_.task, file,
+                                 promote_ ? Promotion::kAlways : Promotion::kNever, validation));
   job.version = version.version;
   job.denoiser_digest = version.digest;
   return absl::OkStatus();

@@ -33,7 +33,7 @@ struct TrainingPlan {
 // What all training jobs of a server share. All outlive the jobs.
 struct TrainingResources {
   std::shared_ptr<const BaseModel> base;
-  const DatasetStore* datasets;
+  DatasetStore* datasets;
   const Registry* registry;
   TaskCatalog* catalog;
   std::string directory;  // of the saved states; exists

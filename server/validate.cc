@@ -46,11 +46,6 @@ absl::Status ValidateSamplingOptions(const v1::SamplingOptions& sampling) {
   if (sampling.anytime() && sampling.full_space_noise()) {
     return FieldError("sampling.anytime", "does not go with full_space_noise");
   }
-  if (sampling.best_of() > 1) {
-    return FieldError("sampling.best_of", absl::StrCat(sampling.best_of(),
-                                                       " is above 1, which needs a task with a "
-                                                       "validation set; this one has none"));
-  }
   return absl::OkStatus();
 }
 
