@@ -30,6 +30,9 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::string_view bytes() const { return bytes_; }
+  // Lets the system take the memory of a part back, for large files that are read once. The bytes
+  // stay readable: they come from the file again.
+  void Release(std::string_view part) const;
 
  private:
   explicit MappedFile(std::string_view bytes) : bytes_(bytes) {}

@@ -40,6 +40,10 @@ class SafetensorsFile {
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::vector<std::string>& skipped() const { return skipped_; }
+  // As of MappedFile::Release; nothing where the bytes are the caller's.
+  void Release(const TensorView& view) const {
+    if (file_) file_->Release(view.bytes);
+  }
 
  private:
   SafetensorsFile() = default;

@@ -137,5 +137,24 @@ TEST_F(FileTest, FullDiskIsResourceExhaustedAndLeavesNothing) {
   umount(folder_.c_str());
 }
 
+TEST_F(FileTest, ReleasedBytesStayReadable) {
+  const std::string path = testing::TempDir() + "/released";
+  const std::string bytes(100'000, 'x');
+  ASSERT_TRUE(WriteFileAtomic(path, bytes).ok());
+  const auto file = MappedFile::Open(path).value();
+  file->Release(file->bytes());
+  file->Release(file->bytes().substr(5000, 7));
+  file->Release(file->bytes().substr(5000, 20'000));
+  EXPECT_EQ(file->bytes(), bytes);
+}
+
+TEST_F(FileTest, WhatIsNotItsOwnIsNotReleased) {
+  const std::string path = testing::TempDir() + "/not_released";
+  ASSERT_TRUE(WriteFileAtomic(path, "x").ok());
+  const std::string memory(100'000, 'x');
+  MappedFile::Open(path).value()->Release(memory);
+  EXPECT_EQ(memory, std::string(100'000, 'x'));
+}
+
 }  // namespace
 }  // namespace ddpt
