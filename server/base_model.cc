@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "core/base/digest.h"
 #include "core/base/status.h"
 #include "core/model/load.h"
@@ -42,6 +45,18 @@ absl::StatusOr<Condition> Encode(const BaseModel& base, const std::vector<uint32
   return Condition{{values, values + pooled.numel()}, DigestOf(ids)};
 }
 
+// Bytes that programs may still take, by the system's own estimate; 0 where it tells none.
+double FreeMemory() {
+  std::ifstream file("/proc/meminfo");
+  std::string key, unit;
+  double kilobytes = 0;
+  while (file >> key >> kilobytes) {
+    if (key == "MemAvailable:") return 1024 * kilobytes;
+    std::getline(file, unit);
+  }
+  return 0;
+}
+
 }  // namespace
 
 std::string ModelDirectory(const Config& config) {
@@ -71,6 +86,33 @@ absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(const std::string
   DDPT_ASSIGN_OR_RETURN(base->tokenizer,
                         Tokenizer::Load(directory, {.spaces_as_tabs = from_2b_up}));
   return base;
+}
+
+absl::StatusOr<std::string> DescribeModel(const Config& config) {
+  const std::string directory = ModelDirectory(config);
+  if (directory.empty()) return "";
+  DDPT_ASSIGN_OR_RETURN(const ModelInspection model, InspectModel(directory));
+  const ModelGeometry& geometry = model.geometry;
+  const auto stack = [](const ModelGeometry::Stack& of) {
+    return absl::StrFormat("%d layers of width %d, %d heads", of.layers, of.width, of.heads);
+  };
+  const double wide = 4e-9 * static_cast<double>(geometry.parameters);
+  std::string text = absl::StrFormat(
+      "model %s: family %s, %d parameters\n"
+      "  encoder: %s\n"
+      "  decoder: %s\n"
+      "  vocabulary %d, %d positions, start token %d, end token %d\n"
+      "  weights: %.3f GB as stored, %.3f GB as float32, %.3f GB as bfloat16\n",
+      directory, geometry.family, geometry.parameters, stack(geometry.encoder),
+      stack(geometry.decoder), geometry.vocabulary_size, geometry.max_positions,
+      geometry.start_token, geometry.end_token, 1e-9 * static_cast<double>(model.stored_bytes),
+      wide, wide / 2);
+  if (const double free = 1e-9 * FreeMemory(); free > 0) {
+    absl::StrAppendFormat(&text, "  this machine has %.1f GB free: float32 %s, bfloat16 %s\n", free,
+                          wide < free ? "fits" : "does not fit",
+                          wide / 2 < free ? "fits" : "does not fit");
+  }
+  return text;
 }
 
 absl::StatusOr<std::vector<uint32_t>> InstructionIds(const BaseModel& base,

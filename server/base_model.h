@@ -26,6 +26,11 @@ struct BaseModel {
 // with the program or stands in its source tree; "" where there is none or "none" is asked for.
 std::string ModelDirectory(const Config& config);
 
+// What --check tells of the model that the settings mean, without loading it: geometry, bytes as
+// stored and as kept, and whether this machine has room. "" where there is none. Errors are
+// InspectModel's.
+absl::StatusOr<std::string> DescribeModel(const Config& config);
+
 // Loads a Hugging Face directory. Blocks until every weight is read. Errors name the file.
 absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(const std::string& directory,
                                                                const Config& config);

@@ -272,7 +272,7 @@ absl::StatusOr<Flags> ParseFlags(std::vector<std::string> arguments) {
   Layer given;
   app.set_version_flag("--version", DDPT_VERSION);
   app.add_option("--config", flags.config, "Configuration file: lines name = value");
-  app.add_flag("--check", flags.check, "Validates the settings and exits");
+  app.add_flag("--check", flags.check, "Validates the settings, describes the model and exits");
   for (const Setting& setting : Settings()) {
     CLI::Option* option =
         app.add_option("--" + setting.name, given[setting.name],

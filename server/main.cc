@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "server/base_model.h"
 #include "server/config.h"
 #include "server/server.h"
 
@@ -13,6 +14,12 @@ namespace {
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "ddpt-server: %s\n", std::string(status.message()).c_str());
   return 1;
+}
+
+int Check(const ddpt::Config& config) {
+  const auto model = ddpt::DescribeModel(config);
+  if (!model.ok()) return Fail(model.status());
+  return std::printf("the settings are valid\n%s", model->c_str()) < 0;
 }
 
 // SIGTERM and SIGINT, kept from all threads so that one can wait for them.
@@ -34,7 +41,7 @@ int main(int argc, char** argv) {
                                            ddpt::ProcessEnvironment());
   if (!line.ok()) return Fail(line.status());
   if (line->text) return std::fputs(line->text->c_str(), stdout) < 0;
-  if (line->check) return std::puts("the settings are valid") < 0;
+  if (line->check) return Check(line->config);
 
   auto server = ddpt::Server::Create(line->config);
   if (!server.ok()) return Fail(server.status());

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/philox.h"
 #include "core/base/status.h"
+#include "core/model/config_reader.h"
 
 namespace ddpt {
 namespace {
@@ -18,89 +19,31 @@ using Json = nlohmann::json;
 
 constexpr int64_t kMaxVocabulary = 1 << 20;
 
-absl::Status Outside(const std::string& key, auto value, const std::string& limit) {
-  return absl::InvalidArgumentError(absl::StrCat(key, ": ", value, " is not ", limit));
-}
-
 absl::Status ValidateStack(const char* name, const Codet5pConfig::Stack& stack) {
   const auto key = [&](const char* field) { return absl::StrCat(name, ".", field); };
   if (stack.layers < 1 || stack.layers > 1024) {
-    return Outside(key("n_layer"), stack.layers, "in 1..1024");
+    return OutsideLimit(key("n_layer"), stack.layers, "in 1..1024");
   }
   if (stack.heads < 4 || stack.heads > 1024 || stack.heads % 4 != 0) {
-    return Outside(key("n_head"), stack.heads, "a multiple of 4 in 4..1024");
+    return OutsideLimit(key("n_head"), stack.heads, "a multiple of 4 in 4..1024");
   }
   if (stack.width < 4 || stack.width > 65536 || stack.width % stack.heads != 0) {
-    return Outside(key("n_embd"), stack.width,
-                   absl::StrCat("a multiple of n_head ", stack.heads, " in 4..65536"));
+    return OutsideLimit(key("n_embd"), stack.width,
+                        absl::StrCat("a multiple of n_head ", stack.heads, " in 4..65536"));
   }
   const int64_t head = stack.width / stack.heads;
   if (stack.rotary_dim < 2 || stack.rotary_dim > head || stack.rotary_dim % 2 != 0) {
-    return Outside(key("rotary_dim"), stack.rotary_dim,
-                   absl::StrCat("even and in 2..", head, ", the width of a head"));
+    return OutsideLimit(key("rotary_dim"), stack.rotary_dim,
+                        absl::StrCat("even and in 2..", head, ", the width of a head"));
   }
   if (stack.inner < 1 || stack.inner > 1 << 20) {
-    return Outside(key("n_inner"), stack.inner, "in 1..1048576");
+    return OutsideLimit(key("n_inner"), stack.inner, "in 1..1048576");
   }
   if (!(stack.epsilon > 0 && stack.epsilon < 1)) {
-    return Outside(key("layer_norm_epsilon"), stack.epsilon, "between 0 and 1");
+    return OutsideLimit(key("layer_norm_epsilon"), stack.epsilon, "between 0 and 1");
   }
   return absl::OkStatus();
 }
-
-// Reads keys of one object and keeps the first problem.
-class Reader {
- public:
-  Reader(const Json& object, std::string prefix) : object_(object), prefix_(std::move(prefix)) {}
-
-  std::optional<int64_t> Integer(const char* key) {
-    const Json* value = Find(key);
-    if (value == nullptr) return std::nullopt;
-    if (!value->is_number_integer() ||
-        (value->is_number_unsigned() && value->get<uint64_t>() > uint64_t{1} << 62)) {
-      Fail(key, absl::StrCat(value->dump(-1, ' ', true), " is not an integer"));
-      return std::nullopt;
-    }
-    return value->get<int64_t>();
-  }
-
-  int64_t Required(const char* key) {
-    const std::optional<int64_t> value = Integer(key);
-    if (!value) Fail(key, "is missing");
-    return value.value_or(0);
-  }
-
-  double Number(const char* key, double fallback) {
-    const Json* value = Find(key);
-    if (value == nullptr) return fallback;
-    if (!value->is_number()) Fail(key, "is not a number");
-    return value->is_number() ? value->get<double>() : fallback;
-  }
-
-  // Where the key is there, its value must be `wanted`.
-  void Demand(const char* key, const Json& wanted) {
-    const Json* value = Find(key);
-    if (value == nullptr || *value == wanted) return;
-    Fail(key, absl::StrCat(value->dump(-1, ' ', true), ": only ", wanted.dump(), " is supported"));
-  }
-
-  void Fail(const char* key, const std::string& problem) {
-    if (!status_.ok()) return;
-    status_ = absl::InvalidArgumentError(absl::StrCat(prefix_, key, ": ", problem));
-  }
-
-  const absl::Status& status() const { return status_; }
-
- private:
-  const Json* Find(const char* key) const {
-    const auto found = object_.find(key);
-    return found == object_.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  const Json& object_;
-  const std::string prefix_;
-  absl::Status status_;
-};
 
 struct ParsedStack {
   Codet5pConfig::Stack stack;
@@ -114,7 +57,7 @@ absl::StatusOr<ParsedStack> ParseStack(const Json& root, const char* name) {
   if (found == root.end() || !found->is_object()) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": is not an object"));
   }
-  Reader reader(*found, absl::StrCat(name, "."));
+  ConfigReader reader(*found, absl::StrCat(name, "."));
   ParsedStack parsed;
   Codet5pConfig::Stack& stack = parsed.stack;
   stack.width = reader.Required("n_embd");
@@ -136,14 +79,6 @@ absl::StatusOr<ParsedStack> ParseStack(const Json& root, const char* name) {
   return parsed;
 }
 
-absl::Status CheckToken(const char* key, const std::optional<int64_t>& id, int64_t vocabulary) {
-  if (!id) return absl::InvalidArgumentError(absl::StrCat(key, ": is missing"));
-  if (*id < 0 || *id >= vocabulary) {
-    return Outside(key, *id, absl::StrCat("in 0..", vocabulary - 1, ", the vocabulary"));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<Codet5pConfig> ParseObject(const Json& root) {
   DDPT_ASSIGN_OR_RETURN(const ParsedStack encoder, ParseStack(root, "encoder"));
   DDPT_ASSIGN_OR_RETURN(const ParsedStack decoder, ParseStack(root, "decoder"));
@@ -152,7 +87,7 @@ absl::StatusOr<Codet5pConfig> ParseObject(const Json& root) {
                                                    " is not decoder.vocab_size ",
                                                    decoder.vocabulary_size));
   }
-  Reader reader(root, "");
+  ConfigReader reader(root, "");
   std::optional<int64_t> start = reader.Integer("decoder_start_token_id");
   if (!start) start = decoder.start_token;
   std::optional<int64_t> end = reader.Integer("eos_token_id");
@@ -224,10 +159,10 @@ absl::Status ValidateCodet5pConfig(const Codet5pConfig& config) {
   DDPT_RETURN_IF_ERROR(ValidateStack("encoder", config.encoder));
   DDPT_RETURN_IF_ERROR(ValidateStack("decoder", config.decoder));
   if (config.vocabulary_size < 2 || config.vocabulary_size > kMaxVocabulary) {
-    return Outside("vocab_size", config.vocabulary_size, "in 2..1048576");
+    return OutsideLimit("vocab_size", config.vocabulary_size, "in 2..1048576");
   }
   if (config.max_positions < 1 || config.max_positions > 1 << 20) {
-    return Outside("n_positions", config.max_positions, "in 1..1048576");
+    return OutsideLimit("n_positions", config.max_positions, "in 1..1048576");
   }
   DDPT_RETURN_IF_ERROR(
       CheckToken("decoder_start_token_id", config.start_token, config.vocabulary_size));
@@ -258,6 +193,21 @@ std::string Codet5pConfigJson(const Codet5pConfig& config) {
   return root.dump(2) + "\n";
 }
 
+ModelGeometry Codet5pGeometry(const Codet5pConfig& config) {
+  const auto stack = [](const Codet5pConfig::Stack& from) {
+    return ModelGeometry::Stack{from.width, from.layers, from.heads, from.rotary_dim};
+  };
+  return {.family = "codet5p-parallel",
+          .encoder = stack(config.encoder),
+          .decoder = stack(config.decoder),
+          .vocabulary_size = config.vocabulary_size,
+          .max_positions = config.max_positions,
+          .start_token = config.start_token,
+          .end_token = config.end_token,
+          .instruction_in_decoder = true,
+          .parameters = ParameterCount(Codet5pTensorShapes(config))};
+}
+
 TensorShapes Codet5pTensorShapes(const Codet5pConfig& config) {
   TensorShapes shapes;
   const int64_t d = config.decoder.width;
@@ -275,6 +225,10 @@ TensorShapes Codet5pTensorShapes(const Codet5pConfig& config) {
     shapes["enc_to_dec_proj.bias"] = {d};
   }
   return shapes;
+}
+
+bool IsIgnoredCodet5pTensor(std::string_view name) {
+  return name.ends_with(".causal_mask") || name.ends_with(".scale_attn");
 }
 
 StateDict RandomCodet5pWeights(const Codet5pConfig& config, uint64_t seed, float scale) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "core/model/geometry.h"
 #include "core/model/state_dict.h"
 
 namespace ddpt {
@@ -37,8 +38,14 @@ absl::StatusOr<Codet5pConfig> ParseCodet5pConfig(std::string_view json, std::str
 // A config.json that ParseCodet5pConfig reads to the same configuration. Deterministic.
 std::string Codet5pConfigJson(const Codet5pConfig& config);
 
+// dtype and device are left at their defaults.
+ModelGeometry Codet5pGeometry(const Codet5pConfig& config);
+
 // Every weight of a model of this configuration.
 TensorShapes Codet5pTensorShapes(const Codet5pConfig& config);
+
+// Buffers of the public code.
+bool IsIgnoredCodet5pTensor(std::string_view name);
 
 // Weights for training from scratch or for benchmarks: matrices and embeddings normal with standard
 // deviation `scale`, biases 0, norms 1. float32 on the CPU, a function of (config, seed, scale).

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <limits>
 
 namespace ddpt::codet5p {
 namespace {
@@ -60,16 +59,7 @@ at::Tensor Rotate(const at::Tensor& x, const Rotary& table) {
 
 at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                   const at::Tensor& bias) {
-  const double scale = std::sqrt(static_cast<double>(q.size(-1)));
-  const at::Tensor scores =
-      at::matmul(q.to(at::kFloat), k.to(at::kFloat).transpose(-1, -2)) / scale + bias;
-  const at::Tensor weights = at::softmax(scores, -1).to(v.scalar_type());
-  return at::matmul(weights, v).transpose(1, 2).flatten(2);
-}
-
-at::Tensor BiasOf(const at::Tensor& visible) {
-  const at::Tensor bias = at::zeros(visible.sizes(), visible.options().dtype(at::kFloat));
-  return bias.masked_fill(visible.logical_not(), std::numeric_limits<float>::lowest());
+  return ddpt::Attend(q, k, v, bias, std::sqrt(static_cast<double>(q.size(-1))));
 }
 
 at::Tensor Norm::operator()(const at::Tensor& x) const {

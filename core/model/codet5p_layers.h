@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/model/attention.h"
 #include "core/model/codet5p_config.h"
 #include "core/model/state_dict.h"
 
@@ -30,22 +31,14 @@ struct Rotary {
 // first r channels ("rotate every two") in float32; the dtype of x stays.
 at::Tensor Rotate(const at::Tensor& x, const Rotary& table);
 
-// Multi-head attention without projections: q [B, H, T, hd]; k, v [B, H, S, hd]; `bias` float32,
-// broadcastable to [B, H, T, S], is added to the scores, which are float32. -> [B, T, H*hd]
+// ddpt::Attend with CodeGen's scale, the root of hd.
 at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                   const at::Tensor& bias);
-
-// The bias that hides what is false: lowest float where `visible` is false, else 0.
-at::Tensor BiasOf(const at::Tensor& visible);
 
 struct Norm {
   at::Tensor weight, bias;
   double epsilon;
   at::Tensor operator()(const at::Tensor& x) const;
-};
-
-struct Heads {
-  at::Tensor query, key, value;  // [B, H, T, hd]; query undefined for cross-attention
 };
 
 // One block: out = x + attention(ln x) + mlp(ln x).

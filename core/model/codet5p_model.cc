@@ -9,8 +9,8 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/model/codet5p_layers.h"
-#include "core/model/codet5p_state.h"
 #include "core/model/decoder_trunk.h"
+#include "core/model/kv_state.h"
 
 namespace ddpt {
 namespace codet5p {
@@ -38,46 +38,10 @@ at::Tensor Find(const StateDict& weights, const std::string& name) {
   return found == weights.end() ? at::Tensor() : found->second;
 }
 
-// [1, 1, T, T]
-at::Tensor CausalBias(const at::Tensor& ids) {
-  const int64_t tokens = ids.size(1);
-  return BiasOf(at::ones({tokens, tokens}, ids.options().dtype(at::kBool)).tril())
-      .view({1, 1, tokens, tokens});
-}
-
-// mask [B, S] -> [B, 1, 1, S]
-at::Tensor MaskBias(const at::Tensor& mask) {
-  return BiasOf(mask.to(at::kBool)).unsqueeze(1).unsqueeze(1);
-}
-
-// x [B, T, d] at positions [B, P] -> [B, P, d]
-at::Tensor Gather(const at::Tensor& x, const at::Tensor& positions) {
-  return at::gather(x, 1, positions.unsqueeze(-1).expand({-1, -1, x.size(-1)}));
-}
-
-ModelGeometry GeometryOf(const Codet5pConfig& config, const StateDict& weights) {
-  const auto stack = [](const Codet5pConfig::Stack& from) {
-    return ModelGeometry::Stack{from.width, from.layers, from.heads, from.rotary_dim};
-  };
-  const at::Tensor& any = weights.begin()->second;
-  ModelGeometry geometry{.family = "codet5p-parallel",
-                         .encoder = stack(config.encoder),
-                         .decoder = stack(config.decoder),
-                         .vocabulary_size = config.vocabulary_size,
-                         .max_positions = config.max_positions,
-                         .start_token = config.start_token,
-                         .end_token = config.end_token,
-                         .instruction_in_decoder = true};
-  for (const auto& [name, weight] : weights) geometry.parameters += weight.numel();
-  geometry.dtype = any.scalar_type() == at::kBFloat16 ? DataType::kBFloat16 : DataType::kFloat32;
-  geometry.device = any.device().str();
-  return geometry;
-}
-
 class Model : public LanguageModel {
  public:
   Model(const Codet5pConfig& config, const StateDict& weights, std::string digest)
-      : geometry_(GeometryOf(config, weights)),
+      : geometry_(OnDevice(Codet5pGeometry(config), weights)),
         digest_(std::move(digest)),
         encoder_embedding_(weights.at("encoder.wte.weight")),
         encoder_blocks_(Blocks(weights, "encoder.", config.encoder)),
@@ -118,8 +82,8 @@ class Model : public LanguageModel {
       x = decoder_blocks_[i].Forward(x, rotary, bias);
     }
     const Block& last = decoder_blocks_.back();
-    const at::Tensor query = cross_.Query(Gather(last.Normed(x), positions));
-    return {{Gather(last.Forward(x, rotary, bias), positions), query, positions}};
+    const at::Tensor query = cross_.Query(AtPositions(last.Normed(x), positions));
+    return {{AtPositions(last.Forward(x, rotary, bias), positions), query, positions}};
   }
 
   at::Tensor Head(const DecoderTrunk& trunk, const at::Tensor& states,
@@ -142,19 +106,19 @@ class Model : public LanguageModel {
       x = block.Join(x, normed, Attend(heads.query, heads.key, heads.value, bias));
       layers.push_back({at::Tensor(), heads.key.contiguous(), heads.value.contiguous()});
     }
-    auto state =
-        std::make_unique<State>(std::move(layers), CrossHeads(states), MaskBias(mask), lengths);
+    auto state = std::make_unique<KvState>(
+        std::move(layers), std::vector<Heads>{CrossHeads(states)}, MaskBias(mask), lengths);
     const at::Tensor last = at::tensor(at::IntArrayRef(lengths.data(), lengths.size()), at::kLong)
                                 .to(prefix_ids.device())
                                 .unsqueeze(1) -
                             1;
-    at::Tensor logits = DecodeHead(*state, Gather(x, last), Gather(normed, last), last);
+    at::Tensor logits = DecodeHead(*state, AtPositions(x, last), AtPositions(normed, last), last);
     return {std::move(state), std::move(logits)};
   }
 
   at::Tensor Step(DecoderState& decoder_state, const at::Tensor& ids) const override {
-    State& state = static_cast<State&>(decoder_state);
-    const State::Next next = state.Begin();
+    KvState& state = static_cast<KvState&>(decoder_state);
+    const KvState::Next next = state.Begin();
     const at::Tensor positions = next.positions.unsqueeze(1);
     const Rotary rotary = decoder_rotary_.At(positions);
     at::Tensor x = at::embedding(decoder_embedding_, ids.unsqueeze(1)), normed;
@@ -184,7 +148,7 @@ class Model : public LanguageModel {
   }
 
   // base, normed [B, 1, d], positions [B, 1] -> [B, vocabulary]
-  at::Tensor DecodeHead(const State& state, const at::Tensor& base, const at::Tensor& normed,
+  at::Tensor DecodeHead(const KvState& state, const at::Tensor& base, const at::Tensor& normed,
                         const at::Tensor& positions) const {
     const at::Tensor queries =
         cross_.QueryHeads(cross_.Query(normed), decoder_rotary_.At(positions));

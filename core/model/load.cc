@@ -2,7 +2,9 @@
 
 #include <ATen/Context.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -12,6 +14,8 @@
 #include "core/model/codet5p_config.h"
 #include "core/model/codet5p_model.h"
 #include "core/model/state_dict.h"
+#include "core/model/t5_config.h"
+#include "core/model/t5_model.h"
 
 namespace ddpt {
 namespace {
@@ -41,12 +45,41 @@ absl::Status CheckOptions(const LoadOptions& options) {
   return FieldError("device", absl::StrCat(options.device, " is not one of ", devices, " GPUs"));
 }
 
-absl::StatusOr<std::shared_ptr<const LanguageModel>> LoadCodet5p(const std::string& directory,
-                                                                 const Codet5pConfig& config,
-                                                                 const LoadOptions& options) {
-  DDPT_ASSIGN_OR_RETURN(StoredWeights weights, ReadWeights(directory, Codet5pTensorShapes(config),
-                                                           options, Codet5pConfigJson(config)));
-  return CreateCodet5pModel(config, weights.tensors, std::move(weights.digest));
+// What a config.json calls for.
+struct Blueprint {
+  ModelGeometry geometry;
+  TensorShapes shapes;
+  IsIgnored ignored;
+  std::string salt;  // the configuration as it enters the digest
+  std::function<absl::StatusOr<std::shared_ptr<const LanguageModel>>(StoredWeights)> create;
+};
+
+absl::StatusOr<Blueprint> Codet5pBlueprint(const std::string& json, const std::string& path) {
+  DDPT_ASSIGN_OR_RETURN(const Codet5pConfig config, ParseCodet5pConfig(json, path));
+  return Blueprint{Codet5pGeometry(config), Codet5pTensorShapes(config), IsIgnoredCodet5pTensor,
+                   Codet5pConfigJson(config), [config](StoredWeights weights) {
+                     return CreateCodet5pModel(config, weights.tensors, std::move(weights.digest));
+                   }};
+}
+
+absl::StatusOr<Blueprint> T5Blueprint(const std::string& json, const std::string& path) {
+  DDPT_ASSIGN_OR_RETURN(const T5Config config, ParseT5Config(json, path));
+  return Blueprint{T5Geometry(config), T5TensorShapes(config),
+                   [config](std::string_view name) { return IsIgnoredT5Tensor(config, name); },
+                   T5ConfigJson(config),
+                   [config](StoredWeights weights) {
+                     return CreateT5Model(config, weights.tensors, std::move(weights.digest));
+                   }};
+}
+
+absl::StatusOr<Blueprint> ReadBlueprint(const std::string& directory) {
+  const std::string path = directory + "/config.json";
+  DDPT_ASSIGN_OR_RETURN(const std::string json, ReadFile(path, kMaxConfigBytes));
+  DDPT_ASSIGN_OR_RETURN(const std::string type, ModelType(json, path));
+  if (type == "codet5p") return Codet5pBlueprint(json, path);
+  if (type == "t5") return T5Blueprint(json, path);
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": model_type: \"", type, "\" is not one of \"codet5p\", \"t5\""));
 }
 
 }  // namespace
@@ -54,15 +87,16 @@ absl::StatusOr<std::shared_ptr<const LanguageModel>> LoadCodet5p(const std::stri
 absl::StatusOr<std::shared_ptr<const LanguageModel>> LoadLanguageModel(const std::string& directory,
                                                                        const LoadOptions& options) {
   DDPT_RETURN_IF_ERROR(CheckOptions(options));
-  const std::string path = directory + "/config.json";
-  DDPT_ASSIGN_OR_RETURN(const std::string json, ReadFile(path, kMaxConfigBytes));
-  DDPT_ASSIGN_OR_RETURN(const std::string type, ModelType(json, path));
-  if (type == "codet5p") {
-    DDPT_ASSIGN_OR_RETURN(const Codet5pConfig config, ParseCodet5pConfig(json, path));
-    return LoadCodet5p(directory, config, options);
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, ": model_type: \"", type, "\" is not one of \"codet5p\""));
+  DDPT_ASSIGN_OR_RETURN(const Blueprint model, ReadBlueprint(directory));
+  DDPT_ASSIGN_OR_RETURN(StoredWeights weights,
+                        ReadWeights(directory, model.shapes, model.ignored, options, model.salt));
+  return model.create(std::move(weights));
+}
+
+absl::StatusOr<ModelInspection> InspectModel(const std::string& directory) {
+  DDPT_ASSIGN_OR_RETURN(const Blueprint model, ReadBlueprint(directory));
+  DDPT_ASSIGN_OR_RETURN(const uint64_t bytes, CheckWeights(directory, model.shapes, model.ignored));
+  return ModelInspection{model.geometry, bytes};
 }
 
 }  // namespace ddpt

@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -14,18 +16,13 @@
 #include "core/base/file.h"
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
+#include "core/base/torch_file.h"
 
 namespace ddpt {
 namespace {
 
 constexpr uint64_t kMaxIndexBytes = 64 << 20;
 constexpr size_t kMaxListed = 20;
-
-using Files = std::vector<std::shared_ptr<const SafetensorsFile>>;
-
-bool IsBuffer(std::string_view name) {
-  return name.ends_with(".causal_mask") || name.ends_with(".scale_attn");
-}
 
 at::ScalarType TorchType(DataType dtype) {
   switch (dtype) {
@@ -39,8 +36,32 @@ at::ScalarType TorchType(DataType dtype) {
   return at::kFloat;
 }
 
+// A file of weights, whatever its format.
+struct WeightFile {
+  const std::map<std::string, TensorView>* tensors;
+  std::function<void(const TensorView&)> release;  // holds the file
+};
+
+template <typename File>
+absl::StatusOr<WeightFile> OpenAs(const std::string& path) {
+  DDPT_ASSIGN_OR_RETURN(std::shared_ptr<const File> file, File::Open(path));
+  return WeightFile{&file->tensors(), [file](const TensorView& view) { file->Release(view); }};
+}
+
+// The formats in the order in which they are looked for.
+struct Format {
+  const char* single;     // of all weights; with ".index.json": the list of shards
+  const char* extension;  // of shards
+  absl::StatusOr<WeightFile> (*open)(const std::string& path);
+};
+constexpr Format kFormats[] = {
+    {"model.safetensors", ".safetensors", OpenAs<SafetensorsFile>},
+    {"pytorch_model.bin", ".bin", OpenAs<TorchFile>},
+};
+
 // The shard of each tensor, as the index has it.
-absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::string& path) {
+absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::string& path,
+                                                             const Format& format) {
   DDPT_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxIndexBytes));
   const auto root = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!root.is_object() || !root.contains("weight_map") || !root["weight_map"].is_object()) {
@@ -49,51 +70,81 @@ absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::string& 
   std::map<std::string, std::string> shards;
   for (const auto& [name, shard] : root["weight_map"].items()) {
     const std::string file = shard.is_string() ? shard.get<std::string>() : "";
-    if (!file.ends_with(".safetensors") || file.find('/') != std::string::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": weight_map.", name, ": is not the name of a .safetensors file"));
+    if (!file.ends_with(format.extension) || file.find('/') != std::string::npos) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": weight_map.", name, ": is not the name of a ", format.extension, " file"));
     }
     shards[name] = file;
   }
   return shards;
 }
 
-absl::Status CheckShard(const SafetensorsFile& shard, const std::string& file,
-                        const std::map<std::string, std::string>& index) {
-  for (const auto& [name, unused] : shard.tensors()) {
+absl::Status CheckShard(const WeightFile& shard, const std::string& file,
+                        const std::map<std::string, std::string>& index, const IsIgnored& ignored) {
+  for (const auto& [name, unused] : *shard.tensors) {
     const auto found = index.find(name);
-    if (IsBuffer(name) || (found != index.end() && found->second == file)) continue;
+    if (ignored(name) || (found != index.end() && found->second == file)) continue;
     return absl::InvalidArgumentError(
         absl::StrCat(file, ": ", name, ": the index does not place this tensor here"));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Files> OpenFiles(const std::string& directory) {
-  Files files;
-  const std::string single = directory + "/model.safetensors";
-  absl::StatusOr<std::shared_ptr<const SafetensorsFile>> file = SafetensorsFile::Open(single);
-  if (file.ok()) {
-    files.push_back(*std::move(file));
-    return files;
-  }
-  if (!absl::IsNotFound(file.status())) return file.status();
-  absl::StatusOr<std::map<std::string, std::string>> index = ReadIndex(single + ".index.json");
-  if (absl::IsNotFound(index.status())) {
-    return absl::NotFoundError(
-        absl::StrCat(directory,
-                     ": has neither model.safetensors nor model.safetensors.index.json; weights in "
-                     "pytorch_model.bin have to be converted to safetensors"));
-  }
-  DDPT_RETURN_IF_ERROR(index.status());
+absl::StatusOr<std::vector<WeightFile>> OpenShards(const std::string& directory,
+                                                   const std::map<std::string, std::string>& index,
+                                                   const Format& format, const IsIgnored& ignored) {
   std::set<std::string> names;
-  for (const auto& [tensor, shard] : *index) names.insert(shard);
+  for (const auto& [tensor, shard] : index) names.insert(shard);
+  std::vector<WeightFile> files;
   for (const std::string& name : names) {
-    DDPT_ASSIGN_OR_RETURN(auto shard, SafetensorsFile::Open(directory + "/" + name));
-    DDPT_RETURN_IF_ERROR(CheckShard(*shard, name, *index));
+    DDPT_ASSIGN_OR_RETURN(WeightFile shard, format.open(directory + "/" + name));
+    DDPT_RETURN_IF_ERROR(CheckShard(shard, name, index, ignored));
     files.push_back(std::move(shard));
   }
   return files;
+}
+
+absl::StatusOr<std::vector<WeightFile>> OpenFiles(const std::string& directory,
+                                                  const IsIgnored& ignored) {
+  for (const Format& format : kFormats) {
+    const std::string single = directory + "/" + format.single;
+    absl::StatusOr<WeightFile> file = format.open(single);
+    if (file.ok()) return std::vector<WeightFile>{*std::move(file)};
+    if (!absl::IsNotFound(file.status())) return file.status();
+    const auto index = ReadIndex(single + ".index.json", format);
+    if (index.ok()) return OpenShards(directory, *index, format, ignored);
+    if (!absl::IsNotFound(index.status())) return index.status();
+  }
+  return absl::NotFoundError(
+      absl::StrCat(directory,
+                   ": has no weights: neither model.safetensors nor pytorch_model.bin, nor an "
+                   "index.json of one's shards"));
+}
+
+// The tensors of a directory, all of which the configuration calls for.
+struct CheckedWeights {
+  struct Source {
+    const TensorView* view;
+    const WeightFile* file;
+  };
+  std::vector<WeightFile> files;
+  std::map<std::string, Source> tensors;
+};
+
+absl::StatusOr<CheckedWeights> OpenChecked(const std::string& directory,
+                                           const TensorShapes& expected, const IsIgnored& ignored) {
+  CheckedWeights weights;
+  DDPT_ASSIGN_OR_RETURN(weights.files, OpenFiles(directory, ignored));
+  TensorShapes found;
+  for (const WeightFile& file : weights.files) {
+    for (const auto& [name, view] : *file.tensors) {
+      if (ignored(name)) continue;
+      weights.tensors[name] = {&view, &file};
+      found[name] = view.shape;
+    }
+  }
+  DDPT_RETURN_IF_ERROR(CheckShapes(expected, found, directory));
+  return weights;
 }
 
 void Hash(const std::string& name, const TensorView& view, Sha256* hash) {
@@ -156,28 +207,42 @@ absl::Status CheckShapes(const TensorShapes& expected, const TensorShapes& found
       List("surplus", surplus), List("mis-shaped", misshaped)));
 }
 
-absl::StatusOr<StoredWeights> ReadWeights(const std::string& directory,
-                                          const TensorShapes& expected, const LoadOptions& options,
-                                          std::string_view salt) {
-  DDPT_ASSIGN_OR_RETURN(const Files files, OpenFiles(directory));
-  std::map<std::string, const TensorView*> views;
-  TensorShapes found;
-  for (const auto& file : files) {
-    for (const auto& [name, view] : file->tensors()) {
-      if (IsBuffer(name)) continue;
-      views[name] = &view;
-      found[name] = view.shape;
-    }
+int64_t ParameterCount(const TensorShapes& shapes) {
+  int64_t parameters = 0;
+  for (const auto& [name, shape] : shapes) {
+    parameters += std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
   }
-  DDPT_RETURN_IF_ERROR(CheckShapes(expected, found, directory));
+  return parameters;
+}
+
+ModelGeometry OnDevice(ModelGeometry geometry, const StateDict& weights) {
+  const at::Tensor& any = weights.begin()->second;
+  geometry.dtype = any.scalar_type() == at::kBFloat16 ? DataType::kBFloat16 : DataType::kFloat32;
+  geometry.device = any.device().str();
+  return geometry;
+}
+
+absl::StatusOr<uint64_t> CheckWeights(const std::string& directory, const TensorShapes& expected,
+                                      const IsIgnored& ignored) {
+  DDPT_ASSIGN_OR_RETURN(const CheckedWeights weights, OpenChecked(directory, expected, ignored));
+  uint64_t bytes = 0;
+  for (const auto& [name, source] : weights.tensors) bytes += source.view->bytes.size();
+  return bytes;
+}
+
+absl::StatusOr<StoredWeights> ReadWeights(const std::string& directory,
+                                          const TensorShapes& expected, const IsIgnored& ignored,
+                                          const LoadOptions& options, std::string_view salt) {
+  DDPT_ASSIGN_OR_RETURN(const CheckedWeights stored, OpenChecked(directory, expected, ignored));
   StoredWeights weights;
   Sha256 hash;
   hash.Update(salt);
-  for (const auto& [name, view] : views) {
-    Hash(name, *view, &hash);
-    absl::StatusOr<at::Tensor> tensor = ReadTensor(name, *view, options);
+  for (const auto& [name, source] : stored.tensors) {
+    Hash(name, *source.view, &hash);
+    absl::StatusOr<at::Tensor> tensor = ReadTensor(name, *source.view, options);
     if (!tensor.ok()) return Annotate(tensor.status(), directory);
     weights.tensors[name] = *std::move(tensor);
+    source.file->release(*source.view);
   }
   weights.digest = HexDigest(hash);
   return weights;

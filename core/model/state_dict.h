@@ -3,12 +3,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/model/geometry.h"
 #include "core/model/load.h"
 
 namespace ddpt {
@@ -17,6 +19,12 @@ namespace ddpt {
 using StateDict = std::map<std::string, at::Tensor>;
 // The tensors that a configuration calls for.
 using TensorShapes = std::map<std::string, std::vector<int64_t>>;
+
+// Elements of all tensors.
+int64_t ParameterCount(const TensorShapes& shapes);
+
+// `geometry` with dtype and device of these weights.
+ModelGeometry OnDevice(ModelGeometry geometry, const StateDict& weights);
 
 // One INVALID_ARGUMENT error that lists what is missing, surplus or of another shape (the first 20
 // of each, with counts); OK where all agree. `name` stands in front.
@@ -28,12 +36,19 @@ struct StoredWeights {
   std::string digest;  // SHA-256 over `salt`, then names, dtypes, shapes and bytes as stored
 };
 
-// Reads model.safetensors, or the shards of model.safetensors.index.json, of `directory`, checked
-// against `expected` before any weight is read; every value must be finite. Names that end in
-// ".causal_mask" or ".scale_attn" are buffers of the public code and not read. Blocks.
+using IsIgnored = std::function<bool(std::string_view name)>;
+
+// Checks names and shapes of the weights of `directory`, as ReadWeights does, and reads none. Gives
+// their bytes as stored.
+absl::StatusOr<uint64_t> CheckWeights(const std::string& directory, const TensorShapes& expected,
+                                      const IsIgnored& ignored);
+
+// Reads model.safetensors of `directory`, or the shards of model.safetensors.index.json, or the
+// same of pytorch_model.bin, checked against `expected` before any weight is read; every value must
+// be finite. Names for which `ignored` is true are not read. Blocks.
 absl::StatusOr<StoredWeights> ReadWeights(const std::string& directory,
-                                          const TensorShapes& expected, const LoadOptions& options,
-                                          std::string_view salt);
+                                          const TensorShapes& expected, const IsIgnored& ignored,
+                                          const LoadOptions& options, std::string_view salt);
 
 // Writes model.safetensors. `dtype` is that of the file. Blocks; the old file or the new one
 // survives a crash.

@@ -32,6 +32,19 @@ TEST_F(ModelTest, TellsTheGeometry) {
   EXPECT_EQ(info->dtype(), "float32");
 }
 
+TEST_F(ModelTest, IsDescribedWithoutBeingLoaded) {
+  Config config;
+  config.model = base_->directory;
+  const auto text = DescribeModel(config);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, testing::HasSubstr(absl::StrCat("family codet5p-parallel, ",
+                                                     base_->model->geometry().parameters)));
+  EXPECT_THAT(*text, testing::HasSubstr("decoder: 2 layers of width 32"));
+  EXPECT_THAT(*text, testing::HasSubstr("float32 fits"));
+  config.model = base_->directory + "/tasks";
+  EXPECT_EQ(DescribeModel(config).status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(ModelTest, TokensOfATextAreTheTextAgain) {
   v1::TokenizeRequest text;
   text.set_text("def größe(x):\n    return 名前\n");

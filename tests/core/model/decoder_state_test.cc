@@ -8,7 +8,7 @@
 namespace ddpt {
 namespace {
 
-class DecoderStateTest : public testing::Test {
+class DecoderStateTest : public testing::TestWithParam<const char*> {
  protected:
   // Rows [first, first + count) of the golden file, with or without the prompt.
   LanguageModel::Prefilled Start(size_t first, size_t count, bool with_prompt) {
@@ -25,11 +25,14 @@ class DecoderStateTest : public testing::Test {
                           PadIds(prefixes, "cpu").ids, lengths);
   }
 
-  Golden golden_ = Golden::Load("codet5p_wide");
+  Golden golden_ = Golden::Load(GetParam());
   const LanguageModel& model_ = *golden_.model;
 };
 
-TEST_F(DecoderStateTest, AppendedRowsGoOnAsTheyWould) {
+INSTANTIATE_TEST_SUITE_P(Families, DecoderStateTest, testing::Values("codet5p_wide", "t5_tied"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(DecoderStateTest, AppendedRowsGoOnAsTheyWould) {
   auto alone = Start(1, 1, true);
   auto batch = Start(0, 1, false);
   const at::Tensor token = at::full({1}, 7, at::kLong);
@@ -43,7 +46,7 @@ TEST_F(DecoderStateTest, AppendedRowsGoOnAsTheyWould) {
   EXPECT_LT(Difference(found, expected[0]), 1e-4);
 }
 
-TEST_F(DecoderStateTest, SelectDropsReordersAndRepeats) {
+TEST_P(DecoderStateTest, SelectDropsReordersAndRepeats) {
   auto all = Start(0, 3, true);
   auto picked = Start(0, 3, true);
   const std::vector<int64_t> rows = {2, 0, 2};
@@ -55,7 +58,7 @@ TEST_F(DecoderStateTest, SelectDropsReordersAndRepeats) {
   EXPECT_LT(Difference(found, expected.index_select(0, at::tensor({2, 0, 2}, at::kLong))), 1e-5);
 }
 
-TEST_F(DecoderStateTest, PrefillOfALongPrefixIsManySteps) {
+TEST_P(DecoderStateTest, PrefillOfALongPrefixIsManySteps) {
   auto stepped = Start(1, 1, true);
   at::Tensor logits = stepped.logits;
   for (const uint32_t id : {3u, 200u, 299u}) {

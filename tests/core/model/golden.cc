@@ -40,8 +40,10 @@ Golden Golden::Load(const std::string& name, DataType dtype) {
                 .logprobs_plain = torch("logprobs_plain"),
                 .logprobs_prompted = torch("logprobs_prompted"),
                 .greedy = IdRows(tensor("greedy"))};
+  const ModelGeometry& geometry = golden.model->geometry();
   for (auto& prefix : golden.prefixes) {
-    prefix.insert(prefix.begin(), golden.model->geometry().start_token);
+    if (!geometry.instruction_in_decoder) prefix.clear();
+    prefix.insert(prefix.begin(), geometry.start_token);
   }
   return golden;
 }

@@ -13,7 +13,7 @@
 
 namespace ddpt {
 
-// A checkpoint of tests/data/codet5p_golden.py and what it must compute.
+// A checkpoint of tests/data/codet5p_golden.py or t5_golden.py and what it must compute.
 struct Golden {
   using Rows = std::vector<std::vector<uint32_t>>;
 
@@ -22,7 +22,8 @@ struct Golden {
   static Golden Load(const std::string& name, DataType dtype = DataType::kFloat32);
 
   std::shared_ptr<const LanguageModel> model;
-  Rows instructions, answers, prefixes;          // prefixes: start token, then the instruction
+  Rows instructions, answers;
+  Rows prefixes;  // start token, then the instruction where the family's habit is so
   at::Tensor prompt;                             // [n, w]
   at::Tensor prompt_gradient;                    // of the mean nll under the prompt
   float loss;                                    // that nll

@@ -77,7 +77,7 @@ TEST_F(LoadTest, NoWeightsIsNotFound) {
 
 TEST_F(LoadTest, UnknownFamilyIsRefused) {
   ASSERT_TRUE(WriteFileAtomic(directory_ + "/config.json", R"({"model_type": "gpt"})").ok());
-  EXPECT_THAT(Message(Load()), HasSubstr("model_type: \"gpt\" is not one of \"codet5p\""));
+  EXPECT_THAT(Message(Load()), HasSubstr("model_type: \"gpt\" is not one of \"codet5p\", \"t5\""));
 }
 
 TEST_F(LoadTest, IndexMayNotLeaveTheDirectory) {
@@ -107,6 +107,12 @@ TEST_F(LoadTest, TensorInAnotherShardThanTheIndexSaysIsRefused) {
               HasSubstr("the index does not place this tensor here"));
 }
 
+TEST_F(LoadTest, AFaultInPyTorchsFileIsNamedWithIt) {
+  ASSERT_TRUE(WriteFileAtomic(directory_ + "/pytorch_model.bin", "\x80\x02}.").ok());
+  EXPECT_THAT(Message(LoadLanguageModel(directory_, {}).status()),
+              AllOf(HasSubstr("pytorch_model.bin"), HasSubstr("has to be converted")));
+}
+
 TEST_F(LoadTest, DigestDependsOnWeightsAndConfiguration) {
   ASSERT_TRUE(Load().ok());
   const std::string before = LoadLanguageModel(directory_, {}).value()->digest();
@@ -126,6 +132,13 @@ TEST_F(LoadTest, DeviceThatIsNoneIsRefused) {
               HasSubstr("device: \"tpu\" is not cpu or cuda:N"));
   EXPECT_THAT(Message(LoadLanguageModel(directory_, {.device = "cuda:9999"}).status()),
               HasSubstr("device: cuda:9999 is not one of"));
+}
+
+TEST(LoadGoldenTest, ShardsOfPyTorchGiveTheSameModel) {
+  const std::string data = DDPT_TEST_DATA;
+  const auto model = LoadLanguageModel(data + "/torch_file/codet5p_equal", {});
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->digest(), LoadLanguageModel(data + "/codet5p_equal", {}).value()->digest());
 }
 
 TEST(LoadGoldenTest, GeometryIsThatOfTheConfiguration) {

