@@ -138,20 +138,21 @@ absl::StatusOr<std::vector<uint32_t>> InstructionIds(const BaseModel& base,
 }
 
 ConditionEncoder MakeConditionEncoder(std::shared_ptr<const BaseModel> base, StreamPool& pool) {
-  return [base = std::move(base), &pool](Instruction instruction, StopToken stop,
-                                         std::function<void(absl::StatusOr<Condition>)> done) {
-    auto ids = InstructionIds(*base, instruction);
-    if (!ids.ok()) return done(ids.status());
-    const absl::Status status = pool.Submit({.key = "condition",
-                                             .stop = std::move(stop),
-                                             .run =
-                                                 [base, ids = *std::move(ids), done](Stream&) {
-                                                   done(Encode(*base, ids));
-                                                   return Progress::kDone;
-                                                 },
-                                             .on_error = done});
-    if (!status.ok()) done(status);
-  };
+  return
+      [base = std::move(base), &pool](const Instruction& instruction, StopToken stop,
+                                      const std::function<void(absl::StatusOr<Condition>)>& done) {
+        auto ids = InstructionIds(*base, instruction);
+        if (!ids.ok()) return done(ids.status());
+        const absl::Status status = pool.Submit({.key = "condition",
+                                                 .stop = std::move(stop),
+                                                 .run =
+                                                     [base, ids = *std::move(ids), done](Stream&) {
+                                                       done(Encode(*base, ids));
+                                                       return Progress::kDone;
+                                                     },
+                                                 .on_error = done});
+        if (!status.ok()) done(status);
+      };
 }
 
 }  // namespace ddpt

@@ -1,7 +1,7 @@
 #include "core/base/team.h"
 
 #include <chrono>
-#include <thread>
+#include <utility>
 
 namespace ddpt {
 namespace {
@@ -100,6 +100,20 @@ size_t Team::helpers() const {
     if (helper.seat.load(std::memory_order_relaxed) != Seat::kEmpty) ++count;
   }
   return count;
+}
+
+HelperThreads::HelperThreads(size_t count, std::function<void(Leave)> help)
+    : help_(std::move(help)) {
+  for (size_t i = 0; i < count; ++i) {
+    threads_.emplace_back([this] {
+      while (!leave_) help_([this] { return leave_.load(std::memory_order_relaxed); });
+    });
+  }
+}
+
+HelperThreads::~HelperThreads() {
+  leave_ = true;
+  for (std::thread& thread : threads_) thread.join();
 }
 
 }  // namespace ddpt

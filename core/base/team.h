@@ -4,6 +4,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <thread>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 
@@ -77,6 +80,24 @@ class Team {
   std::array<Round, kMaxHelpers + 1> rounds_;  // by part
   const Body* body_ = nullptr;
   size_t parts_ = 1;
+};
+
+// Threads of one's own that help until the end of this object, for where no pool lends any.
+class HelperThreads {
+ public:
+  using Leave = absl::FunctionRef<bool()>;
+
+  // Each thread calls `help`, which passes its argument on to Team::Help, again and again.
+  HelperThreads(size_t count, std::function<void(Leave)> help);
+  // Blocks until the threads are gone.
+  ~HelperThreads();
+  HelperThreads(const HelperThreads&) = delete;
+  HelperThreads& operator=(const HelperThreads&) = delete;
+
+ private:
+  std::atomic<bool> leave_{false};
+  const std::function<void(Leave)> help_;
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace ddpt

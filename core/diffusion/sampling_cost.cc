@@ -1,12 +1,11 @@
 #include "core/diffusion/sampling_cost.h"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "core/base/status.h"
+#include "core/base/team.h"
 #include "core/diffusion/latent_batch.h"
 
 namespace ddpt {
@@ -22,26 +21,6 @@ using Time = SamplingCost::Time;
 struct Measured {
   Time ends;  // the first step and the last
   Time step;  // the shortest of those between
-};
-
-// Threads that help a batch until the end of this object.
-class Helpers {
- public:
-  Helpers(LatentBatch& batch, size_t count) {
-    for (size_t i = 0; i < count; ++i) {
-      threads_.emplace_back([this, &batch] {
-        while (!leave_) batch.Help([this] { return leave_.load(); });
-      });
-    }
-  }
-  ~Helpers() {
-    leave_ = true;
-    for (std::thread& thread : threads_) thread.join();
-  }
-
- private:
-  std::atomic<bool> leave_{false};
-  std::vector<std::thread> threads_;
 };
 
 absl::StatusOr<Measured> MeasureRows(LatentBatch& batch, size_t rows,
@@ -90,7 +69,8 @@ absl::StatusOr<SamplingCost> MeasureSamplingCost(std::shared_ptr<const LatentEng
   SamplingOptions options = {.sampler = DefaultSampler(spec.reading),
                              .steps = std::min(kSteps, spec.train_steps)};
   DDPT_ASSIGN_OR_RETURN(const auto batch, LatentBatch::Create(std::move(engine), kWidth));
-  const Helpers threads(*batch, std::min(helpers, batch->useful_helpers()));
+  const HelperThreads threads(std::min(helpers, batch->useful_helpers()),
+                              [&batch](HelperThreads::Leave leave) { batch->Help(leave); });
   DDPT_ASSIGN_OR_RETURN(const Measured one, MeasureRows(*batch, 1, options));
   DDPT_ASSIGN_OR_RETURN(const Measured many, MeasureRows(*batch, kWidth, options));
   SamplingCost cost;

@@ -10,25 +10,9 @@
 namespace ddpt {
 namespace {
 
-// Threads that come back to help again and again until the end of this object.
-class Helpers {
- public:
-  Helpers(Team& team, size_t count) {
-    for (size_t i = 0; i < count; ++i) {
-      threads_.emplace_back([this, &team] {
-        while (!leave_) team.Help([this] { return leave_.load(); });
-      });
-    }
-  }
-  ~Helpers() {
-    leave_ = true;
-    for (std::thread& thread : threads_) thread.join();
-  }
-
- private:
-  std::atomic<bool> leave_{false};
-  std::vector<std::thread> threads_;
-};
+HelperThreads HelpersOf(Team& team, size_t count) {
+  return HelperThreads(count, [&team](HelperThreads::Leave leave) { team.Help(leave); });
+}
 
 void WaitForHelpers(const Team& team, size_t count) {
   while (team.helpers() < count) std::this_thread::yield();
@@ -61,7 +45,7 @@ TEST(TeamTest, AloneTheLeaderIsTheOnlyPart) {
 TEST(TeamTest, EveryPartRunsOnce) {
   for (const size_t parts : {2, 4}) {
     Team team;
-    const Helpers helpers(team, parts - 1);
+    const HelperThreads helpers = HelpersOf(team, parts - 1);
     std::array<std::atomic<int>, 4> calls{};
     RunWith(team, parts, [&](Team::Member& member) {
       if (member.parts() == parts) ++calls[member.part()];
@@ -73,7 +57,7 @@ TEST(TeamTest, EveryPartRunsOnce) {
 TEST(TeamTest, AfterSyncEveryMemberReadsWhatTheOthersWrote) {
   constexpr size_t kParts = 3;
   Team team;
-  const Helpers helpers(team, kParts - 1);
+  const HelperThreads helpers = HelpersOf(team, kParts - 1);
   std::array<int, kParts> written{}, sums{};
   RunWith(team, kParts, [&](Team::Member& member) {
     for (int round = 1; round <= 200; ++round) {
@@ -91,7 +75,7 @@ TEST(TeamTest, AfterSyncEveryMemberReadsWhatTheOthersWrote) {
 
 TEST(TeamTest, WhatHelpersWroteCanBeReadAfterRun) {
   Team team;
-  const Helpers helpers(team, 1);
+  const HelperThreads helpers = HelpersOf(team, 1);
   std::array<int, 2> written{};
   RunWith(team, 2, [&](Team::Member& member) { written[member.part()] = 7; });
   EXPECT_EQ(written[1], 7);
@@ -112,7 +96,7 @@ TEST(TeamTest, AHelperWithoutARunLeavesByItself) {
 TEST(TeamTest, HelpersBeyondTheSeatsReturnAtOnce) {
   Team team;
   {
-    const Helpers helpers(team, Team::kMaxHelpers);
+    const HelperThreads helpers = HelpersOf(team, Team::kMaxHelpers);
     bool asked = true;
     while (asked) {
       WaitForHelpers(team, Team::kMaxHelpers);

@@ -1,6 +1,5 @@
 #include "core/diffusion/latent_batch.h"
 
-#include <atomic>
 #include <cmath>
 #include <map>
 #include <random>
@@ -135,10 +134,7 @@ TEST(LatentBatchTest, AHelperNeverChangesAByte) {
     spec.latent = 100;
     const auto engine = RandomEngine(spec);
     auto batch = LatentBatch::Create(engine, 9).value();
-    std::atomic<bool> leave = false;
-    std::thread helper([&] {
-      while (!leave) batch->Help([&] { return leave.load(); });
-    });
+    const HelperThreads helper(1, [&](HelperThreads::Leave leave) { batch->Help(leave); });
     std::mt19937_64 random(7);
     for (const size_t width : {1, 2, 9}) {
       std::map<uint64_t, SampleRow> rows;
@@ -153,8 +149,6 @@ TEST(LatentBatchTest, AHelperNeverChangesAByte) {
         }
       }
     }
-    leave = true;
-    helper.join();
   }
 }
 
