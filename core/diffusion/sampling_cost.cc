@@ -45,6 +45,31 @@ absl::StatusOr<Measured> MeasureRows(LatentBatch& batch, size_t rows,
   return Measured{ends, ends};
 }
 
+absl::StatusOr<SamplingCost> MeasureBatch(LatentBatch& batch) {
+  const DenoiserSpec& spec = batch.engine().spec();
+  SamplingOptions options = {.sampler = DefaultSampler(spec.reading),
+                             .steps = std::min(kSteps, spec.train_steps)};
+  DDPT_ASSIGN_OR_RETURN(const Measured one, MeasureRows(batch, 1, options));
+  DDPT_ASSIGN_OR_RETURN(const Measured many, MeasureRows(batch, kWidth, options));
+  SamplingCost cost;
+  cost.ends = std::max(one.ends - 2 * one.step, Time(0));
+  cost.step = one.step;
+  cost.row = std::max((many.step - one.step) / (kWidth - 1), Time(0));
+  if (options.sampler == Sampler::kResidual) return cost;
+  options.sampler = Sampler::kAncestral;
+  DDPT_ASSIGN_OR_RETURN(const Measured noisy, MeasureRows(batch, 1, options));
+  cost.noise = std::max(noisy.step - one.step, Time(0));
+  return cost;
+}
+
+// On a busy machine help may take longer than none.
+SamplingCost Shorter(const SamplingCost& a, const SamplingCost& b) {
+  return {.ends = std::min(a.ends, b.ends),
+          .step = std::min(a.step, b.step),
+          .row = std::min(a.row, b.row),
+          .noise = std::min(a.noise, b.noise)};
+}
+
 }  // namespace
 
 Time SamplingCost::Step(size_t width, bool stochastic) const {
@@ -65,23 +90,14 @@ int64_t SamplingCost::StepsWithin(Time time, size_t width, bool stochastic) cons
 
 absl::StatusOr<SamplingCost> MeasureSamplingCost(std::shared_ptr<const LatentEngine> engine,
                                                  size_t helpers) {
-  const DenoiserSpec spec = engine->spec();
-  SamplingOptions options = {.sampler = DefaultSampler(spec.reading),
-                             .steps = std::min(kSteps, spec.train_steps)};
   DDPT_ASSIGN_OR_RETURN(const auto batch, LatentBatch::Create(std::move(engine), kWidth));
-  const HelperThreads threads(std::min(helpers, batch->useful_helpers()),
+  DDPT_ASSIGN_OR_RETURN(const SamplingCost alone, MeasureBatch(*batch));
+  const size_t threads = std::min(helpers, batch->useful_helpers());
+  if (threads == 0) return alone;
+  const HelperThreads helping(threads,
                               [&batch](HelperThreads::Leave leave) { batch->Help(leave); });
-  DDPT_ASSIGN_OR_RETURN(const Measured one, MeasureRows(*batch, 1, options));
-  DDPT_ASSIGN_OR_RETURN(const Measured many, MeasureRows(*batch, kWidth, options));
-  SamplingCost cost;
-  cost.ends = std::max(one.ends - 2 * one.step, Time(0));
-  cost.step = one.step;
-  cost.row = std::max((many.step - one.step) / (kWidth - 1), Time(0));
-  if (options.sampler == Sampler::kResidual) return cost;
-  options.sampler = Sampler::kAncestral;
-  DDPT_ASSIGN_OR_RETURN(const Measured noisy, MeasureRows(*batch, 1, options));
-  cost.noise = std::max(noisy.step - one.step, Time(0));
-  return cost;
+  DDPT_ASSIGN_OR_RETURN(const SamplingCost helped, MeasureBatch(*batch));
+  return Shorter(alone, helped);
 }
 
 }  // namespace ddpt

@@ -144,7 +144,7 @@ TEST(LifecycleTest, WhatTheDrainLeavesIsToldUnavailable) {
   TestServer server(TestConfig(directory.path()));
   ASSERT_TRUE(server.Import("slow", DenoiserFile(SlowSpec(), 1)).ok());
   absl::Status status;
-  std::thread client([&] { status = server.Sample(SampleOf("slow", 1, 300)).status(); });
+  std::thread client([&] { status = server.Sample(SampleOf("slow", 1, 100)).status(); });
   server.AwaitMetric("ddpt_requests_running", {"\"Sample\""}, 1);
   server.server().Shutdown(steady_clock::now() + milliseconds(1));
   client.join();

@@ -1,3 +1,5 @@
+#include <gmock/gmock.h>
+
 #include "client/client.h"
 #include "core/base/status.h"
 #include "tests/integration/code_fixture.h"

@@ -21,7 +21,8 @@ void WaitForHelpers(const Team& team, size_t count) {
 // Runs until `body` has seen `parts` members.
 template <typename Body>
 void RunWith(Team& team, size_t parts, const Body& body) {
-  for (size_t seen = 0; seen < parts;) {
+  size_t seen = 0;
+  while (seen < parts) {
     WaitForHelpers(team, parts - 1);
     team.Run([&](Team::Member& member) {
       if (member.part() == 0) seen = member.parts();

@@ -33,6 +33,14 @@ TEST(SamplingCostTest, MeasuresEveryReading) {
   }
 }
 
+TEST(SamplingCostTest, MeasuresWithHelpers) {
+  DenoiserSpec spec = SmallSpec();
+  spec.latent = 256;
+  const auto cost = MeasureSamplingCost(RandomEngine(spec), 3);
+  ASSERT_TRUE(cost.ok()) << cost.status();
+  EXPECT_GT(cost->step, Time(0));
+}
+
 TEST(SamplingCostTest, MeasuresADenoiserOfASingleStep) {
   DenoiserSpec spec = SmallSpec();
   spec.train_steps = 1;
