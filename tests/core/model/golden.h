@@ -23,10 +23,10 @@ struct Golden {
 
   std::shared_ptr<const LanguageModel> model;
   Rows instructions, answers;
-  Rows prefixes;  // start token, then the instruction where the family's habit is so
-  at::Tensor prompt;                             // [n, w]
-  at::Tensor prompt_gradient;                    // of the mean nll under the prompt
-  float loss;                                    // that nll
+  Rows prefixes;               // start token, then the instruction where the family's habit is so
+  at::Tensor prompt;           // [n, w]
+  at::Tensor prompt_gradient;  // of the mean nll under the prompt
+  float loss;                  // that nll
   at::Tensor logprobs_plain, logprobs_prompted;  // [rows, longest answer], -1 in the padding
   Rows greedy;                                   // 32 tokens under the prompt
 
