@@ -14,6 +14,9 @@ class GoldenModelTest : public testing::TestWithParam<const char*> {
  protected:
   Golden golden_ = Golden::Load(GetParam());
   const LanguageModel& model_ = *golden_.model;
+  // The scores of T5 are not scaled, so rounding weighs more; and the tied one listens less.
+  const bool t5_ = model_.geometry().family == "t5";
+  const double rounding_ = t5_ ? 3e-5 : 1e-5;
   PaddedIds ids_ = PadIds(golden_.instructions, "cpu");
 };
 
@@ -45,7 +48,7 @@ TEST_P(GoldenModelTest, PaddingChangesNothing) {
     alone.answers = {golden_.answers[row]};
     const PaddedIds ids = PadIds(Golden::Rows{golden_.instructions[row]}, "cpu");
     const at::Tensor single = alone.LogProbs(WithPrompt(model_, golden_.prompt, ids))[0];
-    EXPECT_LT(Difference(single, padded[int64_t(row)].narrow(0, 0, single.size(0))), 3e-5);
+    EXPECT_LT(Difference(single, padded[int64_t(row)].narrow(0, 0, single.size(0))), rounding_);
   }
 }
 
@@ -60,7 +63,7 @@ TEST_P(GoldenModelTest, LossAndGradientThroughTheCachedTrunk) {
   loss.backward();
   EXPECT_NEAR(loss.item<float>(), golden_.loss, 1e-5 * golden_.loss);
   const double scale = golden_.prompt_gradient.abs().max().item<double>();
-  EXPECT_LT(Difference(prompt.grad(), golden_.prompt_gradient), 3e-5 * scale);
+  EXPECT_LT(Difference(prompt.grad(), golden_.prompt_gradient), rounding_ * scale);
   EXPECT_FALSE(trunk.parts[0].requires_grad());
 }
 
@@ -93,7 +96,7 @@ TEST_P(GoldenModelTest, OneTrunkServesManyPrompts) {
   const at::Tensor logprobs = TargetLogProbs(logits, batch.targets.expand({3, -1}));
   EXPECT_LT(Difference(logprobs[0], golden_.logprobs_prompted[1].narrow(0, 0, logprobs.size(1))),
             1e-4);
-  EXPECT_GT(Difference(logprobs[0], logprobs[1]), 0.005);
+  EXPECT_GT(Difference(logprobs[0], logprobs[1]), t5_ ? 0.005 : 0.01);
 }
 
 TEST_P(GoldenModelTest, StackedTrunksAreTheBatchs) {
@@ -119,8 +122,7 @@ TEST_P(GoldenModelTest, Bfloat16IsClose) {
   const Golden half = Golden::Load(GetParam(), DataType::kBFloat16);
   const at::Tensor logprobs = half.LogProbs(WithPrompt(*half.model, half.prompt, ids_));
   EXPECT_EQ(half.model->geometry().dtype, DataType::kBFloat16);
-  // The scores of T5 are not scaled, so rounding weighs more.
-  EXPECT_LT(Difference(logprobs, golden_.logprobs_prompted), 1.0);
+  EXPECT_LT(Difference(logprobs, golden_.logprobs_prompted), t5_ ? 1.0 : 0.5);
   EXPECT_EQ(half.model->digest(), model_.digest());
 }
 
