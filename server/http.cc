@@ -39,6 +39,14 @@ class Handler : public CivetHandler {
   const std::function<Reply()> reply_;
 };
 
+// What civetweb complained of on this thread: its exceptions do not say why.
+thread_local std::string complaints;
+
+int Complain(const mg_connection*, const char* message) {
+  absl::StrAppend(&complaints, ": ", message);
+  return 1;
+}
+
 // Connects and leaves.
 void Knock(const std::string& address) {
   const auto parts = SplitAddress("metrics-listen", address);
@@ -92,11 +100,14 @@ absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Create(Options optio
       "listening_ports",    absl::StrCat(host, ":", parts.second),
       "num_threads",        "4",
       "request_timeout_ms", "10000"};
+  CivetCallbacks callbacks;
+  callbacks.log_message = Complain;
+  complaints.clear();
   try {
-    impl->server = std::make_unique<CivetServer>(settings);
+    impl->server = std::make_unique<CivetServer>(settings, &callbacks);
   } catch (const CivetException&) {
     return absl::UnavailableError(
-        absl::StrCat("metrics-listen: cannot listen on ", options.address, ": is it taken?"));
+        absl::StrCat("metrics-listen: cannot listen on ", options.address, complaints));
   }
   impl->server->addHandler("/metrics$", impl->metrics);
   impl->server->addHandler("/healthz$", impl->health);

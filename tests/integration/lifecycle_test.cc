@@ -46,7 +46,7 @@ TEST(LifecycleTest, SecondServerOnThePortIsRefused) {
   EXPECT_THAT(std::string(status.message()), HasSubstr(config.listen));
 }
 
-TEST(LifecycleTest, SecondServerOnTheMetricsPortIsRefused) {
+TEST(LifecycleTest, SecondServerOnTheMetricsPortIsRefusedWithTheReason) {
   TemporaryDirectory one, two;
   TestServer first(TestConfig(one.path()));
   Config config = TestConfig(two.path());
@@ -56,6 +56,7 @@ TEST(LifecycleTest, SecondServerOnTheMetricsPortIsRefused) {
   const absl::Status status = (*second)->Serve();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr(config.metrics_listen));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("Address already in use"));
 }
 
 TEST(LifecycleTest, BadSettingIsOneLineAndExitCodeOne) {
