@@ -7,31 +7,38 @@
 // vectorises loops over them, and a loop compiled for AVX2 + FMA, for AVX-512 or for neither gives
 // the same bytes. Compile with -ffp-contract=off (and -fno-math-errno where square roots are to be
 // vectorised). Internal linkage and builtins instead of the standard library keep code made for one
-// instruction set out of the other objects of a program. Pure, thread-safe.
+// instruction set out of the other objects of a program. GPUs run them too, with the same bytes
+// (nvcc -fmad=false). Pure, thread-safe.
+#if defined(__CUDACC__)
+#define DDPT_INLINED static inline __host__ __device__
+#else
+#define DDPT_INLINED static inline
+#endif
+
 namespace ddpt::inlined {
 
-static inline uint32_t BitsOf(float x) { return __builtin_bit_cast(uint32_t, x); }
-static inline float FloatOf(uint32_t bits) { return __builtin_bit_cast(float, bits); }
+DDPT_INLINED uint32_t BitsOf(float x) { return __builtin_bit_cast(uint32_t, x); }
+DDPT_INLINED float FloatOf(uint32_t bits) { return __builtin_bit_cast(float, bits); }
 
 // x rounded to bfloat16 (to nearest even), in the upper half. NaN stays NaN.
-static inline uint32_t BfloatBits(float x) {
+DDPT_INLINED uint32_t BfloatBits(float x) {
   const uint32_t bits = BitsOf(x);
   const uint32_t rounded = bits + 0x7fff + ((bits >> 16) & 1);
   return (x == x ? rounded : bits | 0x00400000) & 0xffff0000;
 }
 
 // float(x), correctly rounded, by signed conversions, which every instruction set has.
-static inline float UintToFloat(uint32_t x) {
+DDPT_INLINED float UintToFloat(uint32_t x) {
   const float high = static_cast<float>(static_cast<int32_t>(x >> 16));
   const float low = static_cast<float>(static_cast<int32_t>(x & 0xffff));
   return high * 65536.0f + low;
 }
 
 // 2^n for n in -126..127.
-static inline float PowerOfTwo(int32_t n) { return FloatOf(static_cast<uint32_t>(n + 127) << 23); }
+DDPT_INLINED float PowerOfTwo(int32_t n) { return FloatOf(static_cast<uint32_t>(n + 127) << 23); }
 
 // e^x = 2^n e^r with n the integer nearest to x / log 2, |r| <= log(2) / 2; for x in -105..89.
-static inline float ExpInRange(float x) {
+DDPT_INLINED float ExpInRange(float x) {
   constexpr float kRoundToInteger = 12582912.0f;  // 1.5 * 2^23: adding it leaves an integer
   const float shifted = __builtin_fmaf(x, 0x1.715476p+0f, kRoundToInteger);
   const float n = shifted - kRoundToInteger;
@@ -51,14 +58,14 @@ static inline float ExpInRange(float x) {
 }
 
 // e^x. NaN stays NaN.
-static inline float Exp(float x) {
+DDPT_INLINED float Exp(float x) {
   x = x < -105.0f ? -105.0f : x;
   x = x > 89.0f ? 89.0f : x;
   return ExpInRange(x);
 }
 
 // log x = e log 2 + log(1 + f), x = 2^e (1 + f), 1 + f in [sqrt(1/2), sqrt(2)).
-static inline float Log(float x) {
+DDPT_INLINED float Log(float x) {
   constexpr uint32_t kSqrtHalf = 0x3f3504f3;
   const uint32_t bits = BitsOf(x) + (0x3f800000 - kSqrtHalf);
   const float e = static_cast<float>(static_cast<int32_t>(bits >> 23) - 127);
@@ -80,7 +87,7 @@ static inline float Log(float x) {
 }
 
 // Quarter turn q and remainder r, turns = q / 4 + r, |r| <= 1/8, both exact.
-static inline void CosSinTurns(float turns, float* cosine, float* sine) {
+DDPT_INLINED void CosSinTurns(float turns, float* cosine, float* sine) {
   const int32_t q = static_cast<int32_t>(turns * 4.0f + 0.5f);
   const float r = __builtin_fmaf(static_cast<float>(q), -0.25f, turns);
   const float z = r * r;
@@ -103,7 +110,7 @@ static inline void CosSinTurns(float turns, float* cosine, float* sine) {
 
 // x / (1 + e^-x), for negative x as x e^x / (1 + e^x), whose exponential cannot overflow. NaN stays
 // NaN, by the product. Bounds in integers: chains of floating-point selects vectorise badly.
-static inline float Silu(float x) {
+DDPT_INLINED float Silu(float x) {
   const float bounded = x < -200.0f ? -200.0f : x;
   const auto magnitude = static_cast<int32_t>(BitsOf(x) & 0x7fffffffu);
   const auto largest = static_cast<int32_t>(BitsOf(105.0f));

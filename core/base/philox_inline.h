@@ -14,7 +14,7 @@ struct PhiloxWords {
 };
 
 // Philox4x32-10 of one counter (w0..w3) under one key.
-static inline PhiloxWords Philox4x32(PhiloxWords counter, uint32_t key0, uint32_t key1) {
+DDPT_INLINED PhiloxWords Philox4x32(PhiloxWords counter, uint32_t key0, uint32_t key1) {
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xd2511f53} * counter.w0;
@@ -29,15 +29,15 @@ static inline PhiloxWords Philox4x32(PhiloxWords counter, uint32_t key0, uint32_
 }
 
 // The words of block `block` of the stream (seed, sample, stage).
-static inline PhiloxWords NoiseWords(uint64_t seed, uint64_t sample, uint32_t stage,
-                                     uint32_t block) {
+DDPT_INLINED PhiloxWords NoiseWords(uint64_t seed, uint64_t sample, uint32_t stage,
+                                    uint32_t block) {
   return Philox4x32(
       {block, stage, static_cast<uint32_t>(sample), static_cast<uint32_t>(sample >> 32)},
       static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
 }
 
 // Two standard normal numbers from two words (Box-Muller).
-static inline void BoxMuller(uint32_t word0, uint32_t word1, float* first, float* second) {
+DDPT_INLINED void BoxMuller(uint32_t word0, uint32_t word1, float* first, float* second) {
   const float u = UintToFloat(word0) * 0x1p-32f + 0x1p-33f;
   const float radius = __builtin_sqrtf(-2.0f * Log(u));
   float cosine, sine;
@@ -47,8 +47,8 @@ static inline void BoxMuller(uint32_t word0, uint32_t word1, float* first, float
 }
 
 // out[0 .. 4 * blocks): the normal numbers of blocks first_block .. first_block + blocks - 1.
-static inline void NormalBlocks(uint64_t seed, uint64_t sample, uint32_t stage,
-                                uint32_t first_block, size_t blocks, float* __restrict out) {
+DDPT_INLINED void NormalBlocks(uint64_t seed, uint64_t sample, uint32_t stage, uint32_t first_block,
+                               size_t blocks, float* __restrict out) {
   for (size_t i = 0; i < blocks; ++i) {
     const PhiloxWords words =
         NoiseWords(seed, sample, stage, first_block + static_cast<uint32_t>(i));

@@ -5,18 +5,14 @@
 
 #include "absl/status/status.h"
 #include "core/diffusion/denoiser_spec.h"
+#include "core/diffusion/noise_stage.h"
 #include "core/diffusion/sampling.h"
 
 namespace ddpt {
 
-// The streams of noise of one draw: `NoiseKey::stage`. FORMAT.md documents them.
-inline constexpr uint32_t kInitialNoiseStage = 0;             // x_T, D numbers
-inline constexpr uint32_t kStepNoiseStage = 1;                // + t: eta_t, h numbers
-inline constexpr uint32_t kFullSpaceNoiseStage = 0x40000000;  // + t: xi_t, D numbers, on request
-inline constexpr uint32_t kNullSpaceNoiseStage = 0x80000000;  // D numbers
-
-// Arithmetic classes: of LatentBatch (by its engine's weights), and of FullSpaceSampler<float>,
-// which knows the first only.
+// Arithmetic classes of the processor: of DrawBatch (by its engine's weights), and of
+// FullSpaceSampler<float>, which knows the first only. With float32 weights a GPU gives the same
+// bytes; CudaEngine has classes of its own for bfloat16.
 inline constexpr char kFloat32Class[] = "fp32-cpu";
 inline constexpr char kBfloat16Class[] = "bf16-cpu";
 
