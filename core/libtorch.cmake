@@ -47,7 +47,6 @@ endforeach()
 target_link_libraries(ddpt_torch INTERFACE ${torch_lib}/libtorch_cpu.so ${torch_lib}/libc10.so)
 target_link_options(ddpt_torch INTERFACE -Wl,-rpath,${torch_lib} -Wl,--allow-shlib-undefined)
 if(DDPT_CUDA)
-  find_package(CUDAToolkit 13.0 REQUIRED)
   target_compile_definitions(ddpt_torch INTERFACE DDPT_CUDA)
   # Nothing here names a symbol of libtorch_cuda that must be kept: its registrations are what is wanted.
   target_link_libraries(ddpt_torch INTERFACE

@@ -4,14 +4,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "core/base/philox.h"
 #include "core/base/status.h"
 
 namespace ddpt {
 namespace {
 
-constexpr size_t kMaxCapacity = 4096;
 constexpr size_t kEndTogether = 6;
 // With fewer panels for each member, meeting takes longer than sharing saves.
 constexpr size_t kPanelsToShare = 4;
@@ -24,9 +22,7 @@ NoiseKey KeyOf(const SampleRow& row, uint32_t stage) {
 
 absl::StatusOr<std::unique_ptr<LatentBatch>> LatentBatch::Create(
     std::shared_ptr<const LatentEngine> engine, size_t capacity) {
-  if (capacity < 1 || capacity > kMaxCapacity) {
-    return FieldError("capacity", absl::StrCat(capacity, " is outside 1..", kMaxCapacity));
-  }
+  DDPT_RETURN_IF_ERROR(ValidateCapacity(capacity));
   return std::unique_ptr<LatentBatch>(new LatentBatch(std::move(engine), capacity));
 }
 
@@ -34,6 +30,7 @@ LatentBatch::LatentBatch(std::shared_ptr<const LatentEngine> engine, size_t capa
     : engine_(std::move(engine)),
       kernels_(engine_->kernels()),
       latent_(engine_->spec().latent),
+      places_(capacity),
       slots_(capacity),
       state_(capacity * latent_),
       before_(capacity * latent_),
@@ -46,8 +43,6 @@ LatentBatch::LatentBatch(std::shared_ptr<const LatentEngine> engine, size_t capa
     inner_ = AlignedFloats(latent_);
     solve_.resize(latent_);
   }
-  for (size_t i = capacity; i-- > 0;) free_.push_back(i);
-  active_.reserve(capacity);
   ending_.reserve(capacity);
   finished_.reserve(capacity);
   in_.reserve(capacity);
@@ -61,14 +56,10 @@ size_t LatentBatch::useful_helpers() const {
 absl::StatusOr<uint64_t> LatentBatch::Join(const SampleRow& row) {
   const DenoiserSpec& spec = engine_->spec();
   DDPT_RETURN_IF_ERROR(ValidateRow(row, spec));
-  if (free_.empty()) {
-    return absl::ResourceExhaustedError(absl::StrCat("all ", capacity(), " rows are taken"));
-  }
-  const size_t index = free_.back();
-  free_.pop_back();
+  DDPT_RETURN_IF_ERROR(CheckRoom());
+  const size_t index = places_.Take();
   Slot& slot = slots_[index];
-  slot = {.id = ++joined_ * capacity() + index, .position = active_.size(), .row = row};
-  active_.push_back(index);
+  slot = {.row = row};
   slot.table = engine_->Table(row.options);
   slot.result = {{spec.context_length, spec.width}, std::move(slot.row.initial_noise)};
   slot.draws_begin = slot.result.data.empty();
@@ -83,24 +74,23 @@ absl::StatusOr<uint64_t> LatentBatch::Join(const SampleRow& row) {
     std::fill_n(RowOf(phi_sum_, index), latent_, 0.0f);
     std::fill_n(RowOf(noise_sum_, index), latent_, 0.0f);
   }
-  return slot.id;
+  return places_.id(index);
 }
 
 bool LatentBatch::Remove(uint64_t id) {
-  const size_t index = id % capacity();
-  if (id == 0 || slots_[index].id != id) return false;
-  Release(index);
-  return true;
+  const std::optional<size_t> index = places_.Find(id);
+  if (index) Release(*index);
+  return index.has_value();
 }
 
 int64_t LatentBatch::StepsTaken(uint64_t id) const {
-  const Slot& slot = slots_[id % capacity()];
-  return slot.id == id ? static_cast<int64_t>(slot.next_step) : 0;
+  const std::optional<size_t> index = places_.Find(id);
+  return index ? static_cast<int64_t>(slots_[*index].next_step) : 0;
 }
 
 std::vector<LatentBatch::Finished>& LatentBatch::Step() {
   finished_.clear();
-  if (active_.empty()) return finished_;
+  if (width() == 0) return finished_;
   ListRows();
   team_.Run([this](Team::Member& member) { step_.Run(member); });
   EndStep();
@@ -111,7 +101,7 @@ std::vector<LatentBatch::Finished>& LatentBatch::Step() {
 void LatentBatch::ListRows() {
   const bool sums = phi_sum_.size() > 0;
   step_.Clear();
-  for (const size_t index : active_) {
+  for (const size_t index : places_.active()) {
     Slot& slot = slots_[index];
     slot.phi = step_.Add({.key = KeyOf(slot.row, 0),
                           .step = &slot.table->steps[slot.next_step],
@@ -129,8 +119,8 @@ void LatentBatch::ListRows() {
 void LatentBatch::EndStep() {
   ending_.clear();
   // Backwards, because a row that fails is replaced by the last one.
-  for (size_t i = active_.size(); i-- > 0;) {
-    const size_t index = active_[i];
+  for (size_t i = width(); i-- > 0;) {
+    const size_t index = places_.active()[i];
     Slot& slot = slots_[index];
     ++slot.next_step;
     if (slot.next_step == slot.table->steps.size()) {
@@ -226,26 +216,19 @@ void LatentBatch::Report(size_t index) {
   if (slot.row.add_context) {
     kernels_.accumulate(values.size(), 1.0f, engine_->denoiser().context().data(), values.data());
   }
-  finished_.push_back({slot.id, std::move(slot.result)});
+  finished_.push_back({places_.id(index), std::move(slot.result)});
   Release(index);
 }
 
 void LatentBatch::Fail(size_t index) {
   const Slot& slot = slots_[index];
-  finished_.push_back(
-      {slot.id, absl::InternalError(absl::StrFormat("sampling step %d of %d (t = %d) is not finite",
-                                                    slot.next_step, slot.table->steps.size(),
-                                                    slot.table->steps[slot.next_step - 1].t))});
+  finished_.push_back({places_.id(index), NotFinite(*slot.table, slot.next_step - 1)});
   Release(index);
 }
 
 void LatentBatch::Release(size_t index) {
-  const size_t position = slots_[index].position;
-  active_[position] = active_.back();
-  slots_[active_[position]].position = position;
-  active_.pop_back();
   slots_[index] = Slot();
-  free_.push_back(index);
+  places_.Release(index);
 }
 
 }  // namespace ddpt

@@ -68,14 +68,18 @@ LatentEngine::LatentEngine(std::shared_ptr<const Denoiser> denoiser, WeightType 
 }
 
 absl::StatusOr<std::shared_ptr<const LatentEngine>> LatentEngine::Create(
-    std::shared_ptr<const Denoiser> denoiser, WeightType type, const Kernels& kernels) {
+    std::shared_ptr<const Denoiser> denoiser, WeightType type, const Kernels& kernels, int device) {
   const DenoiserSpec& spec = denoiser->spec();
   if (spec.train_steps * spec.latent > kMaxTimeTable) {
     return FieldError("train_steps",
                       absl::StrCat("train_steps * latent = ", spec.train_steps * spec.latent,
                                    ", the limit is ", kMaxTimeTable));
   }
-  return std::shared_ptr<const LatentEngine>(new LatentEngine(std::move(denoiser), type, kernels));
+  std::shared_ptr<LatentEngine> engine(new LatentEngine(std::move(denoiser), type, kernels));
+  if (device != kCpu && CudaEngine::Supports(engine->spec())) {
+    DDPT_ASSIGN_OR_RETURN(engine->cuda_, CudaEngine::Create(*engine, device));
+  }
+  return engine;
 }
 
 void LatentEngine::FillTimeTable() {
@@ -103,8 +107,9 @@ void LatentEngine::FillTimeTable() {
   for (size_t i = 0; i < time_.size(); ++i) time_[i] += weights.down_bias[i % h];
 }
 
-const char* LatentEngine::arithmetic_class() const {
-  return type_ == WeightType::kBfloat16 ? kBfloat16Class : kFloat32Class;
+std::string LatentEngine::arithmetic_class() const {
+  if (type_ == WeightType::kFloat32) return kFloat32Class;
+  return cuda_ ? cuda_->bfloat16_class() : kBfloat16Class;
 }
 
 size_t LatentEngine::bytes() const {

@@ -2,10 +2,12 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/diffusion/cholesky.h"
+#include "core/diffusion/cuda_engine.h"
 #include "core/diffusion/denoiser.h"
 #include "core/diffusion/kernels.h"
 #include "core/diffusion/packed_affine.h"
@@ -19,20 +21,26 @@ namespace ddpt {
 // Immutable and shared; every member function is thread-safe.
 class LatentEngine {
  public:
+  static constexpr int kCpu = -1;
+
   // With bfloat16, the weights of the maps from R^h (hidden, feedback, up, noise) are rounded once;
-  // all else is float32 either way. Blocks for the products W U and W W^T: about 0.5 s at D =
-  // 10,240, h = 256. Takes about three times the memory of W. INVALID_ARGUMENT for sizes whose
-  // tables would not fit.
+  // all else is float32 either way. Draws run on GPU `device` where that supports the denoiser
+  // (CudaEngine), else here. Blocks for the products W U and W W^T: about 0.5 s at D = 10,240, h =
+  // 256. Takes about three times the memory of W. INVALID_ARGUMENT for sizes whose tables would not
+  // fit; else CudaEngine's errors.
   static absl::StatusOr<std::shared_ptr<const LatentEngine>> Create(
       std::shared_ptr<const Denoiser> denoiser, WeightType type = WeightType::kFloat32,
-      const Kernels& kernels = BestKernels());
+      const Kernels& kernels = BestKernels(), int device = kCpu);
 
   const Denoiser& denoiser() const { return *denoiser_; }
   const DenoiserSpec& spec() const { return denoiser_->spec(); }
   const Kernels& kernels() const { return kernels_; }
-  // Within one class equal rows give equal bytes, on every processor, at every batch width and
-  // thread count: "fp32-cpu" or "bf16-cpu".
-  const char* arithmetic_class() const;
+  WeightType weight_type() const { return type_; }
+  // Null where draws run on the processor.
+  const CudaEngine* cuda() const { return cuda_.get(); }
+  // Within one class equal rows give equal bytes, on every processor or GPU, at every batch width
+  // and thread count: "fp32-cpu", "bf16-cpu", or as of CudaEngine.
+  std::string arithmetic_class() const;
   // Bytes held besides the denoiser itself.
   size_t bytes() const;
 
@@ -72,6 +80,7 @@ class LatentEngine {
   std::vector<PackedAffine> hidden_;
   Cholesky gram_;
   std::vector<float> time_;  // [T, h]
+  std::shared_ptr<const CudaEngine> cuda_;
 };
 
 }  // namespace ddpt

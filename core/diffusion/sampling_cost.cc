@@ -6,7 +6,7 @@
 
 #include "core/base/status.h"
 #include "core/base/team.h"
-#include "core/diffusion/latent_batch.h"
+#include "core/diffusion/draw_batch.h"
 
 namespace ddpt {
 namespace {
@@ -14,16 +14,16 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr size_t kWidth = 8;
-constexpr int64_t kSteps = 12;
+constexpr size_t kCalls = 12;
 
 using Time = SamplingCost::Time;
 
 struct Measured {
-  Time ends;  // the first step and the last
-  Time step;  // the shortest of those between
+  Time ends;  // what the first call and the last take beyond their steps
+  Time step;  // of the shortest call between
 };
 
-absl::StatusOr<Measured> MeasureRows(LatentBatch& batch, size_t rows,
+absl::StatusOr<Measured> MeasureRows(DrawBatch& batch, size_t rows,
                                      const SamplingOptions& options) {
   for (size_t i = 0; i < rows; ++i) {
     SampleRow row;
@@ -34,25 +34,27 @@ absl::StatusOr<Measured> MeasureRows(LatentBatch& batch, size_t rows,
   std::vector<Time> times;
   while (batch.width() > 0) {
     const auto start = steady_clock::now();
-    for (const LatentBatch::Finished& finished : batch.Step()) {
+    for (const DrawBatch::Finished& finished : batch.Step()) {
       DDPT_RETURN_IF_ERROR(finished.result.status());
     }
     times.push_back(steady_clock::now() - start);
   }
   const Time ends = times.front() + (times.size() > 1 ? times.back() : Time(0));
-  if (times.size() > 2)
-    return Measured{ends, *std::min_element(times.begin() + 1, times.end() - 1)};
-  return Measured{ends, ends};
+  if (times.size() < 3) return Measured{Time(0), ends / options.steps};
+  const Time call = *std::min_element(times.begin() + 1, times.end() - 1);
+  return Measured{std::max(ends - 2 * call, Time(0)),
+                  call / static_cast<double>(batch.steps_of_call())};
 }
 
-absl::StatusOr<SamplingCost> MeasureBatch(LatentBatch& batch) {
+absl::StatusOr<SamplingCost> MeasureBatch(DrawBatch& batch) {
   const DenoiserSpec& spec = batch.engine().spec();
+  const auto steps = static_cast<int64_t>(kCalls * batch.steps_of_call());
   SamplingOptions options = {.sampler = DefaultSampler(spec.reading),
-                             .steps = std::min(kSteps, spec.train_steps)};
+                             .steps = std::min(steps, spec.train_steps)};
   DDPT_ASSIGN_OR_RETURN(const Measured one, MeasureRows(batch, 1, options));
   DDPT_ASSIGN_OR_RETURN(const Measured many, MeasureRows(batch, kWidth, options));
   SamplingCost cost;
-  cost.ends = std::max(one.ends - 2 * one.step, Time(0));
+  cost.ends = one.ends;
   cost.step = one.step;
   cost.row = std::max((many.step - one.step) / (kWidth - 1), Time(0));
   if (options.sampler == Sampler::kResidual) return cost;
@@ -90,7 +92,7 @@ int64_t SamplingCost::StepsWithin(Time time, size_t width, bool stochastic) cons
 
 absl::StatusOr<SamplingCost> MeasureSamplingCost(std::shared_ptr<const LatentEngine> engine,
                                                  size_t helpers) {
-  DDPT_ASSIGN_OR_RETURN(const auto batch, LatentBatch::Create(std::move(engine), kWidth));
+  DDPT_ASSIGN_OR_RETURN(const auto batch, DrawBatch::Create(std::move(engine), kWidth));
   DDPT_ASSIGN_OR_RETURN(const SamplingCost alone, MeasureBatch(*batch));
   const size_t threads = std::min(helpers, batch->useful_helpers());
   if (threads == 0) return alone;

@@ -55,7 +55,7 @@ class StepBatcher::Group : public std::enable_shared_from_this<Group> {
   void FillRows();
   void CallHelpers();
   absl::Status JoinRow(Entry& entry);
-  void Step(Stream& stream);
+  size_t Step(Stream& stream);
   bool Retire();
 
   StepBatcher& batcher_;
@@ -113,9 +113,9 @@ void StepBatcher::Group::RunSlice(Stream& stream) {
     FillRows();
     if (rows_.empty()) break;
     if (slice.steps == 0) CallHelpers();
-    slice.row_steps += rows_.size();
-    ++slice.steps;
-    Step(stream);
+    const size_t rows = rows_.size(), steps = Step(stream);
+    slice.steps += steps;
+    slice.row_steps += steps * rows;
     slice.time = steady_clock::now() - start;
   }
   if (slice.steps > 0 && options.on_slice) options.on_slice(slice);
@@ -232,10 +232,10 @@ absl::Status StepBatcher::Group::JoinRow(Entry& entry) {
 }
 
 // All finished rows are noted before any job ends: a job may have several among them.
-void StepBatcher::Group::Step(Stream& stream) {
+size_t StepBatcher::Group::Step(Stream& stream) {
   finished_.clear();
-  steps_->Step(stream, finished_);
-  if (finished_.empty()) return;
+  const size_t steps = steps_->Step(stream, finished_);
+  if (finished_.empty()) return steps;
   for (const StepGroup::Finished& finished : finished_) {
     const auto row = std::find_if(rows_.begin(), rows_.end(),
                                   [&](const Row& held) { return held.id == finished.id; });
@@ -252,6 +252,7 @@ void StepBatcher::Group::Step(Stream& stream) {
       EndEntry(entry, absl::OkStatus());
     }
   }
+  return steps;
 }
 
 // After true the batcher may be gone.

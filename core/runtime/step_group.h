@@ -63,9 +63,10 @@ class StepGroup {
   virtual absl::StatusOr<uint64_t> Join(StepJob& job, size_t row) = 0;
   // Gives up a row. Cheap.
   virtual void Leave(uint64_t id) = 0;
-  // Advances every row by one step. Hands the results of finished rows to their jobs, lets the rows
-  // go and appends them to `finished`. Allocates nothing while no row finishes.
-  virtual void Step(Stream& stream, std::vector<Finished>& finished) = 0;
+  // Advances every row by one step, or by several where that is a call's least (rows that end
+  // sooner by fewer), and returns how many. Hands the results of finished rows to their jobs, lets
+  // the rows go and appends them to `finished`.
+  virtual size_t Step(Stream& stream, std::vector<Finished>& finished) = 0;
 
   // How many more threads a step has work for, constant.
   virtual size_t useful_helpers() const { return 0; }

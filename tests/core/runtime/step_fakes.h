@@ -80,7 +80,7 @@ class FakeGroup : public StepGroup {
 
   void Leave(uint64_t id) override { EXPECT_EQ(rows_.erase(id), 1u); }
 
-  void Step(Stream&, std::vector<Finished>& finished) override {
+  size_t Step(Stream&, std::vector<Finished>& finished) override {
     if (world_.on_step) world_.on_step(rows_.size());
     for (auto row = rows_.begin(); row != rows_.end();) {
       FakeJob& job = *row->second.job;
@@ -93,6 +93,7 @@ class FakeGroup : public StepGroup {
           {row->first, world_.on_finish ? world_.on_finish(job.name) : absl::OkStatus()});
       row = rows_.erase(row);
     }
+    return 1;
   }
 
  private:
