@@ -39,8 +39,8 @@ struct Config {
   std::string sampling_dtype = "float32";
   // Workers that sample, 1..256; 0: one a processor.
   size_t threads = 0;
-  // Rows of one task that advance together, 1..4096.
-  size_t batch_capacity = 32;
+  // Rows of one task that advance together, 1..4096; 0: 32 on the processor, 1,024 on a GPU.
+  size_t batch_capacity = 0;
   // Sample and Replay requests inside at the same time, waiting ones too, and of these one task's.
   size_t sample_limit = 1024;
   size_t sample_limit_per_task = 512;

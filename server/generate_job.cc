@@ -19,13 +19,14 @@ class GenerateGroup final : public StepGroup {
 
   void Leave(size_t slot) override { batch_.Leave(slot); }
 
-  void Step(Stream&, std::vector<Finished>& finished) override {
+  size_t Step(Stream&, std::vector<Finished>& finished) override {
     on_usage_(static_cast<double>(batch_.width()) / static_cast<double>(batch_.capacity()));
     finished_.clear();
     batch_.Step(finished_);
     for (const GenerationBatch::Finished& row : finished_) {
       finished.push_back({row.slot, row.status});
     }
+    return 1;
   }
 
  private:

@@ -96,7 +96,7 @@ struct PromptMaker::Job {
 
   void Fail(const absl::Status& status) { done(status); }
   bool scores() const { return sample != nullptr && BestOf(*sample) > 1; }
-  const char* ArithmeticClass() const {
+  std::string ArithmeticClass() const {
     return draws.full_space_noise ? kFloat32Class : draws.engine->arithmetic_class();
   }
   absl::Status CheckClass() const;

@@ -4,14 +4,14 @@
 #include <utility>
 
 #include "core/base/status.h"
-#include "core/diffusion/latent_batch.h"
+#include "core/diffusion/draw_batch.h"
 
 namespace ddpt {
 namespace {
 
 class SampleGroup final : public StepGroup {
  public:
-  explicit SampleGroup(std::unique_ptr<LatentBatch> batch)
+  explicit SampleGroup(std::unique_ptr<DrawBatch> batch)
       : batch_(std::move(batch)), slots_(batch_->capacity()) {}
 
   size_t capacity() const override { return slots_.size(); }
@@ -29,13 +29,14 @@ class SampleGroup final : public StepGroup {
     slots_[slot].id = kFree;
   }
 
-  void Step(Stream&, std::vector<Finished>& finished) override {
-    for (LatentBatch::Finished& row : batch_->Step()) {
+  size_t Step(Stream&, std::vector<Finished>& finished) override {
+    for (DrawBatch::Finished& row : batch_->Step()) {
       const size_t slot = SlotOf(row.id);
       if (row.result.ok()) slots_[slot].job->Deliver(slots_[slot].row, *std::move(row.result));
       finished.push_back({slot, row.result.status()});
       slots_[slot].id = kFree;
     }
+    return batch_->steps_of_call();
   }
 
   size_t useful_helpers() const override { return batch_->useful_helpers(); }
@@ -55,7 +56,7 @@ class SampleGroup final : public StepGroup {
            slots_.begin();
   }
 
-  std::unique_ptr<LatentBatch> batch_;
+  std::unique_ptr<DrawBatch> batch_;
   std::vector<Slot> slots_;
 };
 
@@ -82,7 +83,7 @@ SampleJob::SampleJob(Draws draws, size_t capacity, DrawsDone done)
       prompts_(draws_.count) {}
 
 absl::StatusOr<std::unique_ptr<StepGroup>> SampleJob::MakeGroup() {
-  DDPT_ASSIGN_OR_RETURN(auto batch, LatentBatch::Create(draws_.engine, capacity_));
+  DDPT_ASSIGN_OR_RETURN(auto batch, DrawBatch::Create(draws_.engine, capacity_));
   return std::make_unique<SampleGroup>(std::move(batch));
 }
 

@@ -20,7 +20,7 @@ namespace ddpt {
 struct Draws {
   std::shared_ptr<const LatentEngine> engine;
   SamplingOptions options;
-  bool full_space_noise = false;  // by FullSpaceSampler instead of LatentBatch
+  bool full_space_noise = false;  // by FullSpaceSampler instead of DrawBatch
   uint64_t seed = 0;
   uint64_t first_draw = 0;
   size_t count = 1;
@@ -44,7 +44,7 @@ struct DrawnPrompts {
 // Called once, on a worker.
 using DrawsDone = std::function<void(absl::StatusOr<DrawnPrompts>)>;
 
-// Draws as a job for StepBatcher: each draw is a row of a LatentBatch of up to `capacity` rows.
+// Draws as a job for StepBatcher: each draw is a row of a DrawBatch of up to `capacity` rows.
 class SampleJob final : public StepJob {
  public:
   SampleJob(Draws draws, size_t capacity, DrawsDone done);

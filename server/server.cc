@@ -40,6 +40,9 @@ using std::chrono::steady_clock;
 
 constexpr uint64_t kTokenFileLimit = 4096;
 constexpr size_t kControlThreads = 2;
+// Rows that share a pass over the weights: beyond that wait grows and speed does not.
+constexpr size_t kBatchCapacity = 32;
+constexpr size_t kGpuBatchCapacity = 1024;
 // For answers that are written already when the server stops, and health watchers who never leave.
 constexpr std::chrono::milliseconds kLastWords{500};
 // For work that was told to stop.
@@ -98,11 +101,13 @@ class Server::Impl {
   absl::Status WriteEndpoints() const;
   absl::Status Ready() const;
   void CheckDevices();
+  size_t BatchCapacity() const;
   void Drain(TimePoint deadline);
   std::string EndpointsPath() const { return config_.state + "/endpoints.json"; }
 
   const Config config_;
   const Log log_;
+  int device_ = Stream::kCpu;
   const std::shared_ptr<prometheus::Registry> prometheus_;
   Metrics metrics_;
   Health health_;
@@ -145,14 +150,14 @@ absl::Status Server::Impl::Open() {
 }
 
 absl::Status Server::Impl::OpenPools() {
-  DDPT_ASSIGN_OR_RETURN(const int device, DeviceNumber(config_.device));
+  DDPT_ASSIGN_OR_RETURN(device_, DeviceNumber(config_.device));
   const size_t processors = std::max(1u, std::thread::hardware_concurrency());
   DDPT_ASSIGN_OR_RETURN(control_, StreamPool::Create({.threads = kControlThreads}));
   DDPT_ASSIGN_OR_RETURN(loader_, StreamPool::Create({.threads = 1, .queue_limit = 4096}));
   DDPT_ASSIGN_OR_RETURN(reference_, StreamPool::Create({.threads = 1}));
   DDPT_ASSIGN_OR_RETURN(
       pool_, StreamPool::Create({.threads = config_.threads > 0 ? config_.threads : processors,
-                                 .device = device,
+                                 .device = device_,
                                  .queue_limit = 4096,
                                  .on_wait = [this](auto wait) { metrics_.StreamPoolWait(wait); }}));
   return absl::OkStatus();
@@ -183,6 +188,7 @@ absl::Status Server::Impl::OpenTasks() {
                     {.engines = config_.engine_cache,
                      .weight_type = config_.sampling_dtype == "bfloat16" ? WeightType::kBfloat16
                                                                          : WeightType::kFloat32,
+                     .device = device_,
                      .helpers = pool_->threads() - 1,
                      .on_change = on_change}));
   for (const TaskImport& import : config_.import_tasks) {
@@ -223,8 +229,7 @@ absl::Status Server::Impl::ImportTask(const TaskImport& import) {
 absl::Status Server::Impl::OpenServices() {
   DDPT_ASSIGN_OR_RETURN(std::string token, ReadToken(config_.token_file));
   sampler_ = std::make_unique<PromptSampler>(
-      PromptSampler::Options{.batch_capacity = config_.batch_capacity}, *pool_, *reference_,
-      metrics_);
+      PromptSampler::Options{.batch_capacity = BatchCapacity()}, *pool_, *reference_, metrics_);
   calls_ =
       std::make_unique<Calls>(Calls::Options{.sample_limit = config_.sample_limit,
                                              .sample_limit_per_task = config_.sample_limit_per_task,
@@ -309,6 +314,11 @@ absl::Status Server::Impl::Ready() const {
   std::lock_guard lock(mutex_);
   if (stopping_) return absl::UnavailableError("draining");
   return serving_ ? absl::OkStatus() : absl::UnavailableError("starting");
+}
+
+size_t Server::Impl::BatchCapacity() const {
+  if (config_.batch_capacity > 0) return config_.batch_capacity;
+  return device_ == Stream::kCpu ? kBatchCapacity : kGpuBatchCapacity;
 }
 
 void Server::Impl::CheckDevices() {

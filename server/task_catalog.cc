@@ -23,8 +23,8 @@ absl::StatusOr<TimedEngine> BuildEngine(const std::string& path, const std::stri
     return absl::DataLossError(absl::StrCat("stored denoiser: ", path, " has the digest ",
                                             (*denoiser)->digest(), " instead of ", digest));
   }
-  DDPT_ASSIGN_OR_RETURN(auto engine,
-                        LatentEngine::Create(*std::move(denoiser), options.weight_type));
+  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(*std::move(denoiser), options.weight_type,
+                                                          BestKernels(), options.device));
   // A denoiser whose few measured draws fail may still serve others: without a cost nothing is
   // refused.
   const SamplingCost cost = MeasureSamplingCost(engine, options.helpers).value_or(SamplingCost());
