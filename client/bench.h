@@ -13,10 +13,12 @@ struct BenchResult {
   std::vector<double> seconds;  // of each run, ascending
   double flop = 0;              // arithmetic of a run, a multiply-add being two
   double bytes = 0;             // that a run must read at least
-  double peak_flops = 0;        // float32 FLOP/s that its threads can do at most, measured
-  double peak_bandwidth = 0;    // bytes/s that they can read, measured
+  // What its threads can do at most, measured; 0 where nobody measured.
+  double peak_flops = 0;      // float32 FLOP/s
+  double peak_bandwidth = 0;  // bytes/s read
 
   double median() const { return seconds[seconds.size() / 2]; }
+  bool has_peaks() const { return peak_flops > 0; }
   // Which of the two measured limits allows the smaller speed: "flops" or "bandwidth".
   std::string bound() const;
   // The time that a run would take at that limit, over its median time: 0..1.

@@ -12,7 +12,7 @@
 #include "core/base/philox.h"
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
-#include "core/diffusion/latent_batch.h"
+#include "core/diffusion/draw_batch.h"
 #include "core/diffusion/latent_engine.h"
 #include "core/diffusion/sample_row.h"
 
@@ -24,7 +24,7 @@ constexpr size_t kMaxThreads = 256;
 constexpr size_t kWideBatch = 32;
 
 // Draws first..first+count-1 by one batch; results go to `prompts` at their draws.
-absl::Status RunPart(const BenchSampleOptions& options, LatentBatch& batch, size_t first,
+absl::Status RunPart(const BenchSampleOptions& options, DrawBatch& batch, size_t first,
                      size_t count, std::vector<Tensor>& prompts) {
   std::map<uint64_t, size_t> draws;  // by the id of their row
   for (size_t i = first; i < first + count; ++i) {
@@ -36,7 +36,7 @@ absl::Status RunPart(const BenchSampleOptions& options, LatentBatch& batch, size
     draws[id] = i;
   }
   while (batch.width() > 0) {
-    for (LatentBatch::Finished& finished : batch.Step()) {
+    for (DrawBatch::Finished& finished : batch.Step()) {
       if (!finished.result.ok()) return finished.result.status();
       prompts[draws.at(finished.id)] = *std::move(finished.result);
     }
@@ -50,7 +50,7 @@ class Runner {
   static absl::StatusOr<Runner> Create(const BenchSampleOptions& options,
                                        const std::shared_ptr<const LatentEngine>& engine) {
     Runner runner(options);
-    DDPT_ASSIGN_OR_RETURN(auto batch, LatentBatch::Create(engine, options.batch));
+    DDPT_ASSIGN_OR_RETURN(auto batch, DrawBatch::Create(engine, options.batch));
     const size_t members = 1 + batch->useful_helpers();
     const bool wide = options.batch >= options.threads * kWideBatch;
     const size_t count = wide ? options.threads : (options.threads + members - 1) / members;
@@ -59,7 +59,7 @@ class Runner {
       return runner;
     }
     for (size_t i = 0; i < std::min(count, options.batch); ++i) {
-      DDPT_ASSIGN_OR_RETURN(batch, LatentBatch::Create(engine, options.batch / count + 1));
+      DDPT_ASSIGN_OR_RETURN(batch, DrawBatch::Create(engine, options.batch / count + 1));
       runner.batches_.push_back(std::move(batch));
     }
     return runner;
@@ -98,7 +98,7 @@ class Runner {
   size_t Begin(size_t i) const { return options_.batch * i / batches_.size(); }
 
   BenchSampleOptions options_;
-  std::vector<std::unique_ptr<LatentBatch>> batches_;
+  std::vector<std::unique_ptr<DrawBatch>> batches_;
   std::vector<Tensor> prompts_;
 };
 
@@ -109,6 +109,14 @@ absl::Status Validate(const BenchSampleOptions& options) {
   }
   if (options.threads < 1 || options.threads > kMaxThreads) {
     return FieldError("threads", absl::StrCat(options.threads, " is outside 1..", kMaxThreads));
+  }
+  if (options.device != LatentEngine::kCpu) {
+    if (!CudaEngine::Supports(options.denoiser->spec())) {
+      return FieldError("device", "GPUs do not draw from such a denoiser");
+    }
+    if (options.threads != 1) {
+      return FieldError("threads", absl::StrCat(options.threads, " is not 1, but a GPU draws"));
+    }
   }
   if (options.runs < 1) return FieldError("runs", "0 is below 1");
   return absl::OkStatus();
@@ -139,14 +147,16 @@ void CountWork(const BenchSampleOptions& options, double sharing, BenchSampleRes
 absl::StatusOr<BenchSampleResult> BenchSample(const BenchSampleOptions& options,
                                               const std::function<void(size_t)>& on_run) {
   DDPT_RETURN_IF_ERROR(Validate(options));
-  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(options.denoiser, options.weight_type));
+  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(options.denoiser, options.weight_type,
+                                                          BestKernels(), options.device));
   DDPT_ASSIGN_OR_RETURN(Runner runner, Runner::Create(options, engine));
   BenchSampleResult result;
-  result.kernels = engine->kernels().name;
+  result.kernels = engine->cuda() != nullptr ? "cuda" : engine->kernels().name;
   DDPT_RETURN_IF_ERROR(TimeRuns(
       options.runs, [&runner] { return runner.Run(); }, on_run, result));
   result.prompts = runner.TakePrompts();
   CountWork(options, runner.sharing(), result);
+  if (engine->cuda() != nullptr) return result;
   result.peak_flops = MeasureFlops(options.threads);
   result.peak_bandwidth = MeasureReadBandwidth(
       options.threads,

@@ -12,6 +12,7 @@
 #include "core/base/tensor.h"
 #include "core/diffusion/denoiser.h"
 #include "core/diffusion/kernels.h"
+#include "core/diffusion/latent_engine.h"
 #include "core/diffusion/sampling.h"
 
 namespace ddpt {
@@ -21,6 +22,7 @@ struct BenchSampleOptions {
   std::shared_ptr<const Denoiser> denoiser;
   SamplingOptions sampling;
   WeightType weight_type = WeightType::kFloat32;
+  int device = LatentEngine::kCpu;  // or the number of a GPU, whose limits are not measured
   uint64_t seed = 0;
   size_t batch = 1;    // prompts a run, at least 1
   size_t threads = 1;  // share the steps of one batch; with 32 rows for each, each has its own
@@ -30,7 +32,7 @@ struct BenchSampleOptions {
 // Its bytes are those of weights, each read once a step and batch.
 struct BenchSampleResult : BenchResult {
   std::vector<Tensor> prompts;  // of the last run, [n, w] each
-  std::string kernels;          // "avx2", ...
+  std::string kernels;          // "avx2", ..., "cuda"
 };
 
 // Blocks for all runs; `on_run` is told the number of runs done. INVALID_ARGUMENT names the option.

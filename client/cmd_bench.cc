@@ -4,8 +4,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "client/bench_generate.h"
 #include "client/bench_sample.h"
 #include "client/commands.h"
@@ -25,6 +27,7 @@ struct SampleFlags {
   std::string write;
   std::string sampler = "ddim";
   std::string dtype = "float32";
+  std::string device = "cpu";
   int64_t size = 10'240;
   int64_t latent = 256;
   BenchSampleOptions options;
@@ -63,16 +66,19 @@ nlohmann::ordered_json Report(const BenchResult& result, const nlohmann::ordered
   report.update({{"flop", result.flop},
                  {"bytes", result.bytes},
                  {"flop_per_second", result.flop / median},
-                 {"bytes_per_second", result.bytes / median},
-                 {"peak_flop_per_second", result.peak_flops},
+                 {"bytes_per_second", result.bytes / median}});
+  if (!result.has_peaks()) return report;
+  report.update({{"peak_flop_per_second", result.peak_flops},
                  {"peak_bytes_per_second", result.peak_bandwidth},
                  {"bound", result.bound()},
                  {"share_of_peak", result.share_of_peak()}});
   return report;
 }
 
-const char* BoundWord(const BenchResult& result) {
-  return result.bound() == "flops" ? "multiply-adds" : "reads";
+std::string ShareWords(const BenchResult& result) {
+  if (!result.has_peaks()) return "";
+  return absl::StrFormat("; %.0f %% of what this machine's %s allow", 100 * result.share_of_peak(),
+                         result.bound() == "flops" ? "multiply-adds" : "reads");
 }
 
 nlohmann::ordered_json Report(const SampleFlags& flags, const BenchSampleResult& result) {
@@ -88,13 +94,24 @@ nlohmann::ordered_json Report(const SampleFlags& flags, const BenchSampleResult&
                          {"layers", spec.layers},
                          {"reading", std::string(Name(spec.reading))},
                          {"dtype", flags.dtype},
+                         {"device", flags.device},
                          {"kernels", result.kernels}});
+}
+
+absl::StatusOr<int> DeviceNumber(absl::string_view device) {
+  int number = 0;
+  if (device == "cpu") return LatentEngine::kCpu;
+  if (absl::ConsumePrefix(&device, "cuda:") && absl::SimpleAtoi(device, &number) && number >= 0) {
+    return number;
+  }
+  return FieldError("device", absl::StrCat("\"", device, "\" is not cpu or cuda:N"));
 }
 
 absl::Status RunSample(SampleFlags& flags, Session& session) {
   DDPT_ASSIGN_OR_RETURN(flags.options.denoiser, MakeDenoiser(flags));
   flags.options.sampling.sampler = *ParseSampler(flags.sampler);
   if (flags.dtype == "bfloat16") flags.options.weight_type = WeightType::kBfloat16;
+  DDPT_ASSIGN_OR_RETURN(flags.options.device, DeviceNumber(flags.device));
   BenchSampleResult result;
   {
     ProgressBar progress(session.err, session.terminal, "sampling");
@@ -110,12 +127,10 @@ absl::Status RunSample(SampleFlags& flags, Session& session) {
     PrintJson(session, report);
   } else {
     session.out << absl::StrFormat(
-        "%d prompts of %d steps: median %s, best %s over %d runs; %.1f prompts/s; %.0f %% of what "
-        "this machine's %s allow (%s)\n",
+        "%d prompts of %d steps: median %s, best %s over %d runs; %.1f prompts/s%s (%s)\n",
         flags.options.batch, flags.options.sampling.steps, DurationWord(result.median()),
         DurationWord(result.seconds.front()), result.seconds.size(),
-        report["prompts_per_second"].get<double>(), 100 * result.share_of_peak(), BoundWord(result),
-        result.kernels);
+        report["prompts_per_second"].get<double>(), ShareWords(result), result.kernels);
   }
   return absl::OkStatus();
 }
@@ -136,6 +151,7 @@ void AddSample(CLI::App& bench, Session& session) {
   command->add_option("--dtype", flags->dtype, "Of the weights in the steps")
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
+  command->add_option("--device", flags->device, "cpu, or cuda:N")->capture_default_str();
   command->add_option("--batch", flags->options.batch, "Prompts a run")->capture_default_str();
   command->add_option("--threads", flags->options.threads, "Threads that share the batch")
       ->capture_default_str();
@@ -179,11 +195,10 @@ absl::Status RunGenerate(GenerateFlags& flags, Session& session) {
     return absl::OkStatus();
   }
   session.out << absl::StrFormat(
-      "%d answers of %d tokens: median %s, best %s over %d runs; %.0f tokens/s; %.0f %% of what "
-      "this machine's %s allow\n",
+      "%d answers of %d tokens: median %s, best %s over %d runs; %.0f tokens/s%s\n",
       flags.options.batch, flags.options.output_tokens, DurationWord(result.median()),
       DurationWord(result.seconds.front()), result.seconds.size(),
-      report["tokens_per_second"].get<double>(), 100 * result.share_of_peak(), BoundWord(result));
+      report["tokens_per_second"].get<double>(), ShareWords(result));
   return absl::OkStatus();
 }
 

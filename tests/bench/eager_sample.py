@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The peer of `ddpt bench sample` in Python: DDIM in all D dimensions with PyTorch, eager.
 
-    eager_sample.py DENOISER.safetensors BENCH.safetensors [THREADS [RUNS]]
+    eager_sample.py DENOISER.safetensors BENCH.safetensors [THREADS [RUNS [DEVICE]]]
 
-The same loop, on the same files and with the same output as eager_sample.cc. Needs torch only.
+The same loop, on the same files and with the same output as eager_sample.cc; DEVICE is cpu or cuda:N.
+The figures for the product of matrices are the best of a few; on a GPU float32 is without TF32, and
+there is one for bfloat16. Needs torch only.
 """
 
 import json
@@ -75,12 +77,30 @@ def sample(weights, biases, steps, layers, x):
     return x + weights["context"].flatten()
 
 
+def synchronize(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def matrix_product_speed(device, size, dtype=torch.float32):
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
+    best = math.inf
+    for _ in range(6):
+        synchronize(device)
+        begin = time.perf_counter()
+        torch.mm(a, b)
+        synchronize(device)
+        best = min(best, time.perf_counter() - begin)
+    return 2 * size**3 / best
+
+
 @torch.inference_mode()
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     threads = int(sys.argv[3]) if len(sys.argv) > 3 else 2
     runs = int(sys.argv[4]) if len(sys.argv) > 4 else 3
+    device = torch.device(sys.argv[5] if len(sys.argv) > 5 else "cpu")
     torch.set_num_threads(threads)
     weights, metadata = read_safetensors(sys.argv[1])
     bench, about = read_safetensors(sys.argv[2])
@@ -92,11 +112,15 @@ def main():
     layers = [(weights[f"hidden.{n}.weight"], weights[f"hidden.{n}.bias"]) for n in range(1, count)]
     biases = time_biases(weights, metadata)
     steps = ddim_steps(metadata, int(about["steps"]))
-    sample(weights, biases, steps[:50], layers, noise)
+    weights = {name: tensor.to(device) for name, tensor in weights.items()}
+    biases = [bias.to(device) for bias in biases]
+    layers = [(weight.to(device), bias.to(device)) for weight, bias in layers]
+    sample(weights, biases, steps[:50], layers, noise.to(device))
     seconds = []
     for _ in range(runs):
+        synchronize(device)
         begin = time.perf_counter()
-        prompts = sample(weights, biases, steps, layers, noise)
+        prompts = sample(weights, biases, steps, layers, noise.to(device)).cpu()
         seconds.append(time.perf_counter() - begin)
     seconds.sort()
     difference = ((prompts - ours).abs().max() / ours.abs().max()).item()
@@ -108,7 +132,10 @@ def main():
         "threads": threads,
         "steps": len(steps),
         "max_relative_difference": difference,
+        "matrix_product_flop_per_second": matrix_product_speed(device, 1536 if device.type == "cpu" else 8192),
     }
+    if device.type == "cuda":
+        report["bfloat16_matrix_product_flop_per_second"] = matrix_product_speed(device, 8192, torch.bfloat16)
     print(json.dumps(report))
 
 
