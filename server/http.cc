@@ -92,7 +92,7 @@ HttpEndpoint::~HttpEndpoint() {
   } while (closed.wait_for(kKnockEvery) != std::future_status::ready);
 }
 
-absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Create(Options options) {
+absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Create(const Options& options) {
   DDPT_ASSIGN_OR_RETURN(const auto parts, SplitAddress("metrics-listen", options.address));
   auto impl = std::make_unique<Impl>(options);
   const std::string host = parts.first == "localhost" ? "127.0.0.1" : parts.first;

@@ -21,7 +21,7 @@ class HttpEndpoint {
   };
 
   // Binds and answers at once. UNAVAILABLE naming the address where the port is taken.
-  static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Create(Options options);
+  static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Create(const Options& options);
   // Blocks until requests in flight are answered; some 10 ms where there are none.
   ~HttpEndpoint();
 
