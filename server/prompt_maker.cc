@@ -227,6 +227,7 @@ void PromptMaker::Replay(const v1::ReplayRequest& request, Caller caller, Done d
 
 void PromptMaker::Start(const std::shared_ptr<Job>& job) {
   job->draws.engine = job->task.engine;
+  job->draws.spare = job->task.spare;
   job->draws.cost = job->task.cost;
   job->draws.finish_by = job->caller.finish_by;
   job->draws.stop = job->caller.stop;

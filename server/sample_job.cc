@@ -11,8 +11,9 @@ namespace {
 
 class SampleGroup final : public StepGroup {
  public:
-  explicit SampleGroup(std::unique_ptr<DrawBatch> batch)
-      : batch_(std::move(batch)), slots_(batch_->capacity()) {}
+  SampleGroup(std::unique_ptr<DrawBatch> batch, std::shared_ptr<SpareBatch> spare)
+      : spare_(std::move(spare)), batch_(std::move(batch)), slots_(batch_->capacity()) {}
+  ~SampleGroup() override { spare_->Put(std::move(batch_)); }
 
   size_t capacity() const override { return slots_.size(); }
 
@@ -56,6 +57,7 @@ class SampleGroup final : public StepGroup {
            slots_.begin();
   }
 
+  const std::shared_ptr<SpareBatch> spare_;
   std::unique_ptr<DrawBatch> batch_;
   std::vector<Slot> slots_;
 };
@@ -83,8 +85,8 @@ SampleJob::SampleJob(Draws draws, size_t capacity, DrawsDone done)
       prompts_(draws_.count) {}
 
 absl::StatusOr<std::unique_ptr<StepGroup>> SampleJob::MakeGroup() {
-  DDPT_ASSIGN_OR_RETURN(auto batch, DrawBatch::Create(draws_.engine, capacity_));
-  return std::make_unique<SampleGroup>(std::move(batch));
+  DDPT_ASSIGN_OR_RETURN(auto batch, draws_.spare->Take(draws_.engine, capacity_));
+  return std::make_unique<SampleGroup>(std::move(batch), draws_.spare);
 }
 
 SampleRow SampleJob::Row(size_t index) {

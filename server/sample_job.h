@@ -11,6 +11,7 @@
 #include "core/diffusion/latent_engine.h"
 #include "core/diffusion/sample_row.h"
 #include "core/diffusion/sampling_cost.h"
+#include "core/diffusion/spare_batch.h"
 #include "core/runtime/step_group.h"
 
 namespace ddpt {
@@ -19,6 +20,7 @@ namespace ddpt {
 // indices first_draw, first_draw + 1, ...
 struct Draws {
   std::shared_ptr<const LatentEngine> engine;
+  std::shared_ptr<SpareBatch> spare;  // of the engine
   SamplingOptions options;
   bool full_space_noise = false;  // by FullSpaceSampler instead of DrawBatch
   uint64_t seed = 0;

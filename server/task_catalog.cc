@@ -28,7 +28,7 @@ absl::StatusOr<TimedEngine> BuildEngine(const std::string& path, const std::stri
   // A denoiser whose few measured draws fail may still serve others: without a cost nothing is
   // refused.
   const SamplingCost cost = MeasureSamplingCost(engine, options.helpers).value_or(SamplingCost());
-  return TimedEngine{std::move(engine), cost};
+  return TimedEngine{std::move(engine), cost, std::make_shared<SpareBatch>()};
 }
 
 }  // namespace

@@ -15,15 +15,17 @@
 #include "absl/status/statusor.h"
 #include "core/diffusion/latent_engine.h"
 #include "core/diffusion/sampling_cost.h"
+#include "core/diffusion/spare_batch.h"
 #include "core/registry/registry.h"
 #include "core/runtime/stream_pool.h"
 
 namespace ddpt {
 
-// An engine, and what its draws cost on this machine.
+// An engine, what its draws cost on this machine, and a batch for them.
 struct TimedEngine {
   std::shared_ptr<const LatentEngine> engine;
   SamplingCost cost;
+  std::shared_ptr<SpareBatch> spare;
 };
 
 // A version of a task, ready to sample from. Requests hold it for as long as they need it, whatever
