@@ -17,6 +17,7 @@
 #include "core/model/codet5p_model.h"
 #include "core/model/decoder_trunk.h"
 #include "core/model/load.h"
+#include "core/model/random_weights.h"
 
 namespace ddpt {
 namespace {

@@ -1,14 +1,10 @@
 #include "core/model/codet5p_config.h"
 
-#include <ATen/ATen.h>
-
-#include <cmath>
-#include <limits>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/philox.h"
 #include "core/base/status.h"
 #include "core/model/config_reader.h"
 
@@ -142,17 +138,6 @@ void AddStack(const std::string& prefix, const Codet5pConfig::Stack& stack, int6
   add("ln_f.bias", {d});
 }
 
-at::Tensor RandomWeight(const std::string& name, const std::vector<int64_t>& shape,
-                        const NoiseKey& key, float scale) {
-  const at::Tensor weight = at::zeros(shape);
-  if (shape.size() == 1) {
-    const bool norm = name.find("ln_") != std::string::npos && name.ends_with(".weight");
-    return norm ? at::ones(shape) : weight;
-  }
-  FillNormal(key, {weight.mutable_data_ptr<float>(), static_cast<size_t>(weight.numel())});
-  return at::mul(weight, scale);
-}
-
 }  // namespace
 
 absl::Status ValidateCodet5pConfig(const Codet5pConfig& config) {
@@ -229,16 +214,6 @@ TensorShapes Codet5pTensorShapes(const Codet5pConfig& config) {
 
 bool IsIgnoredCodet5pTensor(std::string_view name) {
   return name.ends_with(".causal_mask") || name.ends_with(".scale_attn");
-}
-
-StateDict RandomCodet5pWeights(const Codet5pConfig& config, uint64_t seed, float scale) {
-  StateDict weights;
-  NoiseKey key{.seed = seed};
-  for (const auto& [name, shape] : Codet5pTensorShapes(config)) {
-    weights[name] = RandomWeight(name, shape, key, scale);
-    ++key.sample;
-  }
-  return weights;
 }
 
 }  // namespace ddpt

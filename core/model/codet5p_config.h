@@ -6,7 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/model/geometry.h"
-#include "core/model/state_dict.h"
+#include "core/model/tensor_shapes.h"
 
 namespace ddpt {
 
@@ -46,9 +46,5 @@ TensorShapes Codet5pTensorShapes(const Codet5pConfig& config);
 
 // Buffers of the public code.
 bool IsIgnoredCodet5pTensor(std::string_view name);
-
-// Weights for training from scratch or for benchmarks: matrices and embeddings normal with standard
-// deviation `scale`, biases 0, norms 1. float32 on the CPU, a function of (config, seed, scale).
-StateDict RandomCodet5pWeights(const Codet5pConfig& config, uint64_t seed, float scale = 0.02f);
 
 }  // namespace ddpt

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "core/model/codet5p_config.h"
 #include "core/model/language_model.h"
+#include "core/model/state_dict.h"
 
 namespace ddpt {
 

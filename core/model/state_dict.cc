@@ -6,12 +6,10 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/base/digest.h"
 #include "core/base/file.h"
 #include "core/base/safetensors.h"
@@ -22,7 +20,6 @@ namespace ddpt {
 namespace {
 
 constexpr uint64_t kMaxIndexBytes = 64 << 20;
-constexpr size_t kMaxListed = 20;
 
 at::ScalarType TorchType(DataType dtype) {
   switch (dtype) {
@@ -167,15 +164,6 @@ absl::StatusOr<at::Tensor> ReadTensor(const std::string& name, const TensorView&
   return weight.to(at::Device(options.device));
 }
 
-std::string List(const char* title, const std::vector<std::string>& names) {
-  if (names.empty()) return "";
-  const size_t listed = std::min(names.size(), kMaxListed);
-  std::string text = absl::StrCat("; ", names.size(), " ", title, ": ",
-                                  absl::StrJoin(names.begin(), names.begin() + listed, ", "));
-  if (listed < names.size()) absl::StrAppend(&text, ", ...");
-  return text;
-}
-
 std::string HexDigest(Sha256& hash) {
   std::string hex;
   for (const char byte : hash.Finish()) {
@@ -185,35 +173,6 @@ std::string HexDigest(Sha256& hash) {
 }
 
 }  // namespace
-
-absl::Status CheckShapes(const TensorShapes& expected, const TensorShapes& found,
-                         std::string_view name) {
-  std::vector<std::string> missing, surplus, misshaped;
-  for (const auto& [tensor, shape] : expected) {
-    const auto match = found.find(tensor);
-    if (match == found.end()) {
-      missing.push_back(tensor);
-    } else if (match->second != shape) {
-      misshaped.push_back(absl::StrCat(tensor, " ", ShapeString(match->second), " instead of ",
-                                       ShapeString(shape)));
-    }
-  }
-  for (const auto& [tensor, shape] : found) {
-    if (!expected.contains(tensor)) surplus.push_back(tensor);
-  }
-  if (missing.empty() && surplus.empty() && misshaped.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      Piece(name), ": the weights do not fit the configuration", List("missing", missing),
-      List("surplus", surplus), List("mis-shaped", misshaped)));
-}
-
-int64_t ParameterCount(const TensorShapes& shapes) {
-  int64_t parameters = 0;
-  for (const auto& [name, shape] : shapes) {
-    parameters += std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-  }
-  return parameters;
-}
 
 ModelGeometry OnDevice(ModelGeometry geometry, const StateDict& weights) {
   const at::Tensor& any = weights.begin()->second;

@@ -12,24 +12,15 @@
 #include "absl/status/statusor.h"
 #include "core/model/geometry.h"
 #include "core/model/load.h"
+#include "core/model/tensor_shapes.h"
 
 namespace ddpt {
 
 // Weights by the names of the checkpoint. Tensors share their memory with the model made of them.
 using StateDict = std::map<std::string, at::Tensor>;
-// The tensors that a configuration calls for.
-using TensorShapes = std::map<std::string, std::vector<int64_t>>;
-
-// Elements of all tensors.
-int64_t ParameterCount(const TensorShapes& shapes);
 
 // `geometry` with dtype and device of these weights.
 ModelGeometry OnDevice(ModelGeometry geometry, const StateDict& weights);
-
-// One INVALID_ARGUMENT error that lists what is missing, surplus or of another shape (the first 20
-// of each, with counts); OK where all agree. `name` stands in front.
-absl::Status CheckShapes(const TensorShapes& expected, const TensorShapes& found,
-                         std::string_view name);
 
 struct StoredWeights {
   StateDict tensors;

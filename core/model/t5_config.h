@@ -6,7 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/model/geometry.h"
-#include "core/model/state_dict.h"
+#include "core/model/tensor_shapes.h"
 
 namespace ddpt {
 

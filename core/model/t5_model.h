@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/model/language_model.h"
+#include "core/model/state_dict.h"
 #include "core/model/t5_config.h"
 
 namespace ddpt {

@@ -19,6 +19,7 @@
 #include "core/model/codet5p_config.h"
 #include "core/model/codet5p_model.h"
 #include "core/model/decoder_trunk.h"
+#include "core/model/random_weights.h"
 #include "core/text/bpe_trainer.h"
 #include "core/text/tokenizer.h"
 #include "core/tuning/adamw.h"

@@ -7,6 +7,7 @@
 
 #include "core/base/file.h"
 #include "core/model/codet5p_model.h"
+#include "core/model/random_weights.h"
 #include "core/text/bpe_trainer.h"
 #include "core/text/tokenizer.h"
 #include "tests/core/registry/temporary_folder.h"

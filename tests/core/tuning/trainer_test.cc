@@ -8,6 +8,7 @@
 #include "core/base/digest.h"
 #include "core/decoding/scorer.h"
 #include "core/model/codet5p_model.h"
+#include "core/model/random_weights.h"
 
 namespace ddpt {
 namespace {

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace ddpt {
+
+// The tensors that a configuration calls for, by the names of the checkpoint.
+using TensorShapes = std::map<std::string, std::vector<int64_t>>;
+
+// Elements of all tensors.
+int64_t ParameterCount(const TensorShapes& shapes);
+
+// One INVALID_ARGUMENT error that lists what is missing, surplus or of another shape (the first 20
+// of each, with counts); OK where all agree. `name` stands in front.
+absl::Status CheckShapes(const TensorShapes& expected, const TensorShapes& found,
+                         std::string_view name);
+
+}  // namespace ddpt
