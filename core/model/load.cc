@@ -2,6 +2,8 @@
 
 #include <ATen/Context.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -19,6 +21,8 @@
 
 namespace ddpt {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxConfigBytes = 1 << 20;
 
@@ -43,6 +47,29 @@ absl::Status CheckOptions(const LoadOptions& options) {
   const size_t devices = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
   if (index < devices) return absl::OkStatus();
   return FieldError("device", absl::StrCat(options.device, " is not one of ", devices, " GPUs"));
+}
+
+bool IsBelow(const fs::path& path, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first ==
+         folder.end();
+}
+
+// No file of the directory may lead out of it, but into the folder `blobs` of Hugging Face's cache,
+// whose snapshots are links to there.
+absl::Status CheckLinks(const std::string& directory) {
+  std::error_code error;
+  const fs::path root = fs::canonical(directory, error);
+  if (error) return absl::OkStatus();  // whoever reads it has the better words
+  const fs::path blobs = root.parent_path().parent_path() / "blobs";
+  for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
+    if (!entry.is_symlink(error)) continue;
+    const fs::path target = fs::weakly_canonical(entry.path(), error);
+    if (!error && (IsBelow(target, root) || IsBelow(target, blobs))) continue;
+    return absl::InvalidArgumentError(absl::StrCat(directory, "/", entry.path().filename().string(),
+                                                   ": is a link out of the directory, to ",
+                                                   target.string()));
+  }
+  return absl::OkStatus();
 }
 
 // What a config.json calls for.
@@ -73,13 +100,15 @@ absl::StatusOr<Blueprint> T5Blueprint(const std::string& json, const std::string
 }
 
 absl::StatusOr<Blueprint> ReadBlueprint(const std::string& directory) {
+  DDPT_RETURN_IF_ERROR(CheckLinks(directory));
   const std::string path = directory + "/config.json";
   DDPT_ASSIGN_OR_RETURN(const std::string json, ReadFile(path, kMaxConfigBytes));
-  DDPT_ASSIGN_OR_RETURN(const std::string type, ModelType(json, path));
-  if (type == "codet5p") return Codet5pBlueprint(json, path);
-  if (type == "t5") return T5Blueprint(json, path);
+  const absl::StatusOr<std::string> type = ModelType(json, path);
+  if (!type.ok()) return type.status();
+  if (*type == "codet5p") return Codet5pBlueprint(json, path);
+  if (*type == "t5") return T5Blueprint(json, path);
   return absl::InvalidArgumentError(
-      absl::StrCat(path, ": model_type: \"", type, "\" is not one of \"codet5p\", \"t5\""));
+      absl::StrCat(path, ": model_type: \"", *type, "\" is not one of \"codet5p\", \"t5\""));
 }
 
 }  // namespace

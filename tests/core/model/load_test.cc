@@ -11,6 +11,7 @@
 #include "core/base/safetensors.h"
 #include "core/model/codet5p_model.h"
 #include "core/model/language_model.h"
+#include "core/model/random_weights.h"
 #include "tests/core/model/golden.h"
 
 namespace ddpt {
@@ -105,6 +106,70 @@ TEST_F(LoadTest, TensorInAnotherShardThanTheIndexSaysIsRefused) {
                   .ok());
   EXPECT_THAT(Message(LoadLanguageModel(directory_, {}).status()),
               HasSubstr("the index does not place this tensor here"));
+}
+
+TEST_F(LoadTest, AShardThatIsCutOffIsNamed) {
+  ASSERT_TRUE(WriteWeights(directory_, weights_, DataType::kFloat32).ok());
+  fs::rename(directory_ + "/model.safetensors", directory_ + "/b.safetensors");
+  fs::resize_file(directory_ + "/b.safetensors", fs::file_size(directory_ + "/b.safetensors") - 1);
+  std::string map;
+  for (const auto& [name, weight] : weights_) {
+    map += (map.empty() ? "\"" : ", \"") + name + "\": \"b.safetensors\"";
+  }
+  ASSERT_TRUE(WriteFileAtomic(directory_ + "/model.safetensors.index.json",
+                              "{\"weight_map\": {" + map + "}}")
+                  .ok());
+  const absl::Status status = LoadLanguageModel(directory_, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(status), HasSubstr("b.safetensors"));
+}
+
+TEST_F(LoadTest, AFileWithoutBytesIsNamed) {
+  ASSERT_TRUE(Load().ok());
+  for (const char* name : {"model.safetensors", "config.json"}) {
+    fs::resize_file(directory_ + "/" + name, 0);
+    const absl::Status status = LoadLanguageModel(directory_, {}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_THAT(Message(status), HasSubstr(name));
+  }
+}
+
+TEST_F(LoadTest, AnIndexThatIsNoneIsNamed) {
+  ASSERT_TRUE(WriteFileAtomic(directory_ + "/model.safetensors.index.json", "[]").ok());
+  EXPECT_THAT(Message(LoadLanguageModel(directory_, {}).status()),
+              HasSubstr("model.safetensors.index.json: has no object \"weight_map\""));
+}
+
+TEST_F(LoadTest, AConfigurationThatLiesAboutASizeIsRefusedByTheTensorsThatDoNotFit) {
+  ASSERT_TRUE(Load().ok());
+  Codet5pConfig lie = config_;
+  lie.vocabulary_size = 11;
+  ASSERT_TRUE(WriteFileAtomic(directory_ + "/config.json", Codet5pConfigJson(lie)).ok());
+  EXPECT_THAT(Message(LoadLanguageModel(directory_, {}).status()),
+              HasSubstr("decoder.transformer.wte.weight [10, 8] instead of [11, 8]"));
+}
+
+TEST_F(LoadTest, ALinkOutOfTheDirectoryIsRefused) {
+  ASSERT_TRUE(Load().ok());
+  const std::string outside = directory_ + "_outside.safetensors";
+  fs::rename(directory_ + "/model.safetensors", outside);
+  fs::create_symlink(outside, directory_ + "/model.safetensors");
+  const absl::Status status = LoadLanguageModel(directory_, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(status), HasSubstr("model.safetensors: is a link out of the directory, to " +
+                                         fs::canonical(outside).string()));
+}
+
+TEST_F(LoadTest, LinksOfHuggingFacesCacheAreFollowed) {
+  ASSERT_TRUE(Load().ok());
+  const std::string snapshot = directory_ + "/snapshots/1";
+  fs::create_directories(snapshot);
+  fs::create_directories(directory_ + "/blobs");
+  for (const char* name : {"model.safetensors", "config.json"}) {
+    fs::rename(directory_ + "/" + name, directory_ + "/blobs/" + name);
+    fs::create_symlink(std::string("../../blobs/") + name, snapshot + "/" + name);
+  }
+  EXPECT_TRUE(LoadLanguageModel(snapshot, {}).ok());
 }
 
 TEST_F(LoadTest, AFaultInPyTorchsFileIsNamedWithIt) {
