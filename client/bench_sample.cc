@@ -110,7 +110,7 @@ absl::Status Validate(const BenchSampleOptions& options) {
   if (options.threads < 1 || options.threads > kMaxThreads) {
     return FieldError("threads", absl::StrCat(options.threads, " is outside 1..", kMaxThreads));
   }
-  if (options.device != LatentEngine::kCpu) {
+  if (options.device != kCpu) {
     if (!CudaEngine::Supports(options.denoiser->spec())) {
       return FieldError("device", "GPUs do not draw from such a denoiser");
     }

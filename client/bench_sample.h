@@ -9,10 +9,10 @@
 
 #include "absl/status/statusor.h"
 #include "client/bench.h"
+#include "core/base/device.h"
 #include "core/base/tensor.h"
 #include "core/diffusion/denoiser.h"
 #include "core/diffusion/kernels.h"
-#include "core/diffusion/latent_engine.h"
 #include "core/diffusion/sampling.h"
 
 namespace ddpt {
@@ -22,7 +22,7 @@ struct BenchSampleOptions {
   std::shared_ptr<const Denoiser> denoiser;
   SamplingOptions sampling;
   WeightType weight_type = WeightType::kFloat32;
-  int device = LatentEngine::kCpu;  // or the number of a GPU, whose limits are not measured
+  int device = kCpu;  // or the number of a GPU, whose limits are not measured
   uint64_t seed = 0;
   size_t batch = 1;    // prompts a run, at least 1
   size_t threads = 1;  // share the steps of one batch; with 32 rows for each, each has its own

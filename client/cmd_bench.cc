@@ -4,10 +4,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 #include "client/bench_generate.h"
 #include "client/bench_sample.h"
 #include "client/commands.h"
@@ -16,6 +14,7 @@
 #include "client/output.h"
 #include "client/progress.h"
 #include "client/session.h"
+#include "core/base/device.h"
 #include "core/base/status.h"
 #include "core/diffusion/random_denoiser.h"
 
@@ -98,20 +97,11 @@ nlohmann::ordered_json Report(const SampleFlags& flags, const BenchSampleResult&
                          {"kernels", result.kernels}});
 }
 
-absl::StatusOr<int> DeviceNumber(absl::string_view device) {
-  int number = 0;
-  if (device == "cpu") return LatentEngine::kCpu;
-  if (absl::ConsumePrefix(&device, "cuda:") && absl::SimpleAtoi(device, &number) && number >= 0) {
-    return number;
-  }
-  return FieldError("device", absl::StrCat("\"", device, "\" is not cpu or cuda:N"));
-}
-
 absl::Status RunSample(SampleFlags& flags, Session& session) {
   DDPT_ASSIGN_OR_RETURN(flags.options.denoiser, MakeDenoiser(flags));
   flags.options.sampling.sampler = *ParseSampler(flags.sampler);
   if (flags.dtype == "bfloat16") flags.options.weight_type = WeightType::kBfloat16;
-  DDPT_ASSIGN_OR_RETURN(flags.options.device, DeviceNumber(flags.device));
+  DDPT_ASSIGN_OR_RETURN(flags.options.device, ParseDevice(flags.device));
   BenchSampleResult result;
   {
     ProgressBar progress(session.err, session.terminal, "sampling");

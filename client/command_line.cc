@@ -65,6 +65,8 @@ int RunCommandLine(std::vector<std::string> arguments, std::ostream& out, std::o
     app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
     return app.exit(error, out, err) == 0 ? kExitOk : kExitUsage;
+  } catch (const std::exception& error) {  // LibTorch's, or a GPU's
+    session.status = absl::InternalError(error.what());
   }
   out.flush();
   if (!session.status.ok()) PrintError(session);

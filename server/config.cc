@@ -14,6 +14,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "core/base/device.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
 
@@ -111,12 +112,7 @@ absl::Status SetImports(Config& config, const Values& values) {
 }
 
 absl::Status CheckDevice(const Config& config) {
-  absl::string_view device = config.device;
-  int number = 0;
-  if (device == "auto" || device == "cpu" ||
-      (absl::ConsumePrefix(&device, "cuda:") && absl::SimpleAtoi(device, &number) && number >= 0)) {
-    return absl::OkStatus();
-  }
+  if (config.device == "auto" || ParseDevice(config.device).ok()) return absl::OkStatus();
   return FieldError("device", absl::StrCat("\"", config.device, "\" is none of auto, cpu, cuda:N"));
 }
 

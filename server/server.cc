@@ -13,6 +13,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/device.h"
 #include "core/base/digest.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
@@ -49,9 +50,8 @@ constexpr std::chrono::milliseconds kLastWords{500};
 constexpr std::chrono::seconds kStopTime{10};
 
 absl::StatusOr<int> DeviceNumber(const std::string& device) {
-  if (device == "cpu") return Stream::kCpu;
-  if (device == "auto") return Stream::Create(0).ok() ? 0 : Stream::kCpu;
-  const int number = std::stoi(device.substr(device.find(':') + 1));
+  if (device == "auto") return Stream::Create(0).ok() ? 0 : kCpu;
+  DDPT_ASSIGN_OR_RETURN(const int number, ParseDevice(device));
   DDPT_RETURN_IF_ERROR(Annotate(Stream::Create(number).status(), "device"));
   return number;
 }
@@ -107,7 +107,7 @@ class Server::Impl {
 
   const Config config_;
   const Log log_;
-  int device_ = Stream::kCpu;
+  int device_ = kCpu;
   const std::shared_ptr<prometheus::Registry> prometheus_;
   Metrics metrics_;
   Health health_;
@@ -318,7 +318,7 @@ absl::Status Server::Impl::Ready() const {
 
 size_t Server::Impl::BatchCapacity() const {
   if (config_.batch_capacity > 0) return config_.batch_capacity;
-  return device_ == Stream::kCpu ? kBatchCapacity : kGpuBatchCapacity;
+  return device_ == kCpu ? kBatchCapacity : kGpuBatchCapacity;
 }
 
 void Server::Impl::CheckDevices() {

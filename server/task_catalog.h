@@ -44,7 +44,7 @@ class TaskCatalog {
   struct Options {
     size_t engines = 64;                            // kept, besides those that requests hold
     WeightType weight_type = WeightType::kFloat32;  // of the engines
-    int device = LatentEngine::kCpu;                // or the number of a GPU
+    int device = kCpu;                              // or the number of a GPU
     size_t helpers = 0;                             // threads that may help the one that draws
     // Told of a task's active version (0: none left, the task is gone) whenever that may have
     // changed. Calls do not overlap. May be null.

@@ -46,7 +46,7 @@ class Batch final : public DrawBatch {
   const LatentEngine& engine() const override { return *engine_; }
 
  private:
-  // Enough for the launch to be of no account, few enough for others to join within a millisecond.
+  // Enough for a launch to be of no account, few enough for others to join within milliseconds.
   static constexpr size_t kSteps = 256;
   static constexpr size_t kRowsThatBegin = 1024, kRowsThatEnd = 64;  // at the same time
   // Sampler tables kept without rows that use them.

@@ -17,7 +17,8 @@ class LatentEngine;
 // Draws of one denoiser that advance together, each at its own step, with its own sampler, seed,
 // condition and guidance. Rows join and leave between calls of Step(). The bytes of a row depend on
 // its SampleRow, the denoiser and the engine's arithmetic class alone: not on its neighbours or the
-// capacity. Not thread-safe, but for Help().
+// capacity. Join() and Step() throw std::runtime_error where a GPU fails. Not thread-safe, but for
+// Help().
 class DrawBatch {
  public:
   struct Finished {
@@ -43,8 +44,7 @@ class DrawBatch {
   virtual bool Remove(uint64_t id) = 0;
   // Advances every row by steps_of_call() steps, or as many as it has left, and returns the rows
   // that ended, in no particular order; they have left the batch. The reference holds until the
-  // next call; results may be moved out. Blocks for the arithmetic. Throws std::runtime_error where
-  // a GPU fails.
+  // next call; results may be moved out. Blocks for the arithmetic.
   virtual std::vector<Finished>& Step() = 0;
   virtual size_t steps_of_call() const = 0;
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/base/device.h"
 #include "core/diffusion/cholesky.h"
 #include "core/diffusion/cuda_engine.h"
 #include "core/diffusion/denoiser.h"
@@ -21,8 +22,6 @@ namespace ddpt {
 // Immutable and shared; every member function is thread-safe.
 class LatentEngine {
  public:
-  static constexpr int kCpu = -1;
-
   // With bfloat16, the weights of the maps from R^h (hidden, feedback, up, noise) are rounded once;
   // all else is float32 either way. Draws run on GPU `device` where that supports the denoiser
   // (CudaEngine), else here. Blocks for the products W U and W W^T: about 0.5 s at D = 10,240, h =

@@ -8,9 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "core/base/device.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/model/codet5p_config.h"
@@ -38,14 +37,9 @@ absl::Status CheckOptions(const LoadOptions& options) {
   if (options.dtype == DataType::kFloat16) {
     return FieldError("dtype", "float16 is not one of float32, bfloat16");
   }
-  if (options.device == "cpu") return absl::OkStatus();
-  absl::string_view number = options.device;
-  uint32_t index = 0;
-  if (!absl::ConsumePrefix(&number, "cuda:") || !absl::SimpleAtoi(number, &index)) {
-    return FieldError("device", absl::StrCat("\"", options.device, "\" is not cpu or cuda:N"));
-  }
+  DDPT_ASSIGN_OR_RETURN(const int index, ParseDevice(options.device));
   const size_t devices = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
-  if (index < devices) return absl::OkStatus();
+  if (index == kCpu || static_cast<size_t>(index) < devices) return absl::OkStatus();
   return FieldError("device", absl::StrCat(options.device, " is not one of ", devices, " GPUs"));
 }
 

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/base/device.h"
 
 namespace ddpt {
 
@@ -11,9 +12,6 @@ namespace ddpt {
 // the thread itself. Used by one thread at a time.
 class Stream {
  public:
-  // The device number that stands for the processor.
-  static constexpr int kCpu = -1;
-
   // A stream on GPU `device`, or on the processor for kCpu. FAILED_PRECONDITION where this build
   // has no CUDA or the machine no such GPU.
   static absl::StatusOr<std::unique_ptr<Stream>> Create(int device);

@@ -47,7 +47,7 @@ class StreamPool {
     // 0..256. With 0, Submit runs the work, and all that this submits, before it returns: for
     // tests.
     size_t threads = 1;
-    int device = Stream::kCpu;
+    int device = kCpu;
     size_t queue_limit = 1024;  // works waiting
     // Told how long each work waited for a thread, after a yield anew. May be null; called on pool
     // threads.
