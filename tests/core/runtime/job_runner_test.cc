@@ -70,16 +70,22 @@ class JobRunnerTest : public testing::Test {
     EXPECT_TRUE(job.ok()) << job.status();
     return *job;
   }
-  // Blocks until the job is in one of the states.
+  // Blocks until the job is in one of the states. The listener may be called a little longer.
   Job Await(const std::string& id, const std::set<JobState>& states) {
-    std::promise<void> reached;
-    std::atomic<bool> told = false;
-    const auto look = [&] {
-      if (states.contains(store_->GetJob(id)->state) && !told.exchange(true)) reached.set_value();
+    struct Reached {
+      std::promise<void> promise;
+      std::atomic<bool> told = false;
+    };
+    const auto reached = std::make_shared<Reached>();
+    const auto look = [this, id, states, reached] {
+      if (states.contains(store_->GetJob(id)->state) && !reached->told.exchange(true)) {
+        reached->promise.set_value();
+      }
     };
     const uint64_t number = runner_->Listen(id, look);
     look();
-    EXPECT_EQ(reached.get_future().wait_for(std::chrono::seconds(30)), std::future_status::ready);
+    EXPECT_EQ(reached->promise.get_future().wait_for(std::chrono::seconds(30)),
+              std::future_status::ready);
     runner_->Unlisten(number);
     return *store_->GetJob(id);
   }
