@@ -41,6 +41,7 @@ ADDED = [
     *(AddedToken(" " * n) for n in range(2, 9)),
 ]
 CONTENTS = [token.content for token in ADDED]
+TRAINED_SPECIAL = ["<|endoftext|>", "<s>"]
 FLAGS = ("content", "lstrip", "normalized", "rstrip", "single_word")
 
 
@@ -196,11 +197,21 @@ def plain_training(texts, vocab_size, special):
     return vocab, merges
 
 
+def trained_tokenizer(folder):
+    """The package's tokenizer of the files in tokenizer_trained/."""
+    tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"),
+                                               str(folder / "merges.txt")))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(TRAINED_SPECIAL)
+    return tokenizer
+
+
 def write_trained():
     rng = random.Random(3)
     folder = HERE / "tokenizer_trained"
     folder.mkdir(exist_ok=True)
-    special = ["<|endoftext|>", "<s>"]
+    special = TRAINED_SPECIAL
     texts = [any_string(rng) + code_line(rng) + rng.choice(["", "<s>", "<|endoftext|>"])
              for _ in range(200)]
     vocab, merges = plain_training(texts, 500, special)
@@ -217,10 +228,7 @@ def write_trained():
               **{key: special[0] for key in ("bos_token", "eos_token", "unk_token")}}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
-    tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"),
-                                               str(folder / "merges.txt")))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.add_special_tokens(special)
+    tokenizer = trained_tokenizer(folder)
     rows = [any_string(rng) + rng.choice(special) + code_line(rng) for _ in range(200)]
     write_lines(folder / "strings.jsonl", ([text, tokenizer.encode(text).ids] for text in rows))
 
