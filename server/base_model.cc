@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <utility>
 
@@ -13,6 +12,8 @@
 #include "absl/strings/str_format.h"
 #include "core/base/digest.h"
 #include "core/base/status.h"
+#include "core/decoding/request.h"
+#include "core/decoding/self_test.h"
 #include "core/model/load.h"
 #include "core/tuning/prepared_examples.h"
 
@@ -27,6 +28,48 @@ constexpr size_t kDigestBytes = 16;
 // Installed beside the program, or in the source tree of a program in build/NAME/bin.
 constexpr const char* kEmbeddedPlaces[] = {"../share/ddpt/models", "models",
                                            "../../../deploy/models"};
+
+std::string StackLine(const char* name, const ModelGeometry::Stack& stack) {
+  return absl::StrFormat("  %s: %d layers of width %d, %d heads\n", name, stack.layers, stack.width,
+                         stack.heads);
+}
+
+std::string GeometryLines(const ModelGeometry& geometry) {
+  return StackLine("encoder", geometry.encoder) + StackLine("decoder", geometry.decoder) +
+         absl::StrFormat("  vocabulary %d, %d positions, start token %d, end token %d\n",
+                         geometry.vocabulary_size, geometry.max_positions, geometry.start_token,
+                         geometry.end_token);
+}
+
+std::string HabitsLines(const ModelGeometry& geometry, const Tokenizer& tokenizer) {
+  int64_t unused = 0;
+  for (uint32_t id = 0; id < geometry.vocabulary_size; ++id) unused += !tokenizer.HasToken(id);
+  const Habits& habits = geometry.habits;
+  return absl::StrFormat(
+      "  habits %s (%s): decoder prefix %s%s%s%s%s\n"
+      "  %d rows of the vocabulary have no token and are never generated\n",
+      habits.name, habits.source,
+      habits.start_token || !habits.instruction_in_decoder ? "start token" : "",
+      habits.start_token && habits.instruction_in_decoder ? " and " : "",
+      habits.instruction_in_decoder ? "instruction" : "",
+      habits.special_tokens ? ", special tokens in the encoder" : "",
+      habits.spaces_as_tabs ? ", four spaces as a tab" : "", unused);
+}
+
+std::string MemoryLines(const ModelInspection& model) {
+  std::string text = absl::StrFormat("  weights: %.3f GB as stored", 1e-9 * model.stored_bytes);
+  for (const ModelDtype dtype : {ModelDtype::kFloat32, ModelDtype::kBFloat16, ModelDtype::kInt8}) {
+    const uint64_t bytes = KeptBytes(model.shapes, dtype);
+    absl::StrAppendFormat(&text, ", %.3f GB as %s%s", 1e-9 * bytes, ModelDtypeName(dtype),
+                          model.free_bytes == 0      ? ""
+                          : bytes < model.free_bytes ? " (fits)"
+                                                     : " (does not fit)");
+  }
+  absl::StrAppendFormat(&text, "\n  %s has %.1f GB free; the weights would be kept as %s\n",
+                        model.geometry.device, 1e-9 * model.free_bytes,
+                        ModelDtypeName(model.geometry.dtype));
+  return text;
+}
 
 std::string DigestOf(const std::vector<uint32_t>& ids) {
   Sha256 digest;
@@ -45,16 +88,16 @@ absl::StatusOr<Condition> Encode(const BaseModel& base, const std::vector<uint32
   return Condition{{values, values + pooled.numel()}, DigestOf(ids)};
 }
 
-// Bytes that programs may still take, by the system's own estimate; 0 where it tells none.
-double FreeMemory() {
-  std::ifstream file("/proc/meminfo");
-  std::string key, unit;
-  double kilobytes = 0;
-  while (file >> key >> kilobytes) {
-    if (key == "MemAvailable:") return 1024 * kilobytes;
-    std::getline(file, unit);
-  }
-  return 0;
+// The names in the configuration are valid.
+LoadOptions OptionsOf(const Config& config) {
+  return {.dtype = ParseModelDtype(config.dtype).value(),
+          .device = config.device == "auto" ? "cpu" : config.device,
+          .habits = config.habits == "auto" ? "" : config.habits};
+}
+
+absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const std::string& directory,
+                                                               const ModelGeometry& geometry) {
+  return Tokenizer::Load(directory, {.spaces_as_tabs = geometry.habits.spaces_as_tabs});
 }
 
 }  // namespace
@@ -71,48 +114,48 @@ std::string ModelDirectory(const Config& config) {
   return "";
 }
 
-absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(const std::string& directory,
-                                                               const Config& config) {
+absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(
+    const std::string& directory, const Config& config,
+    const std::function<void(uint64_t done, uint64_t total)>& on_progress) {
   // Workers run side by side; each computes alone, which also fixes the order of sums.
   at::set_num_threads(1);
-  LoadOptions options;
-  options.dtype = config.dtype == "bfloat16" ? DataType::kBFloat16 : DataType::kFloat32;
-  options.device = config.device == "auto" ? "cpu" : config.device;
+  LoadOptions options = OptionsOf(config);
+  options.on_progress = on_progress;
   auto base = std::make_shared<BaseModel>();
   base->directory = directory;
   base->name = fs::path(directory).lexically_normal().filename().string();
   DDPT_ASSIGN_OR_RETURN(base->model, LoadLanguageModel(directory, options));
-  const bool from_2b_up = base->model->geometry().instruction_in_decoder;
-  DDPT_ASSIGN_OR_RETURN(base->tokenizer,
-                        Tokenizer::Load(directory, {.spaces_as_tabs = from_2b_up}));
+  DDPT_ASSIGN_OR_RETURN(base->tokenizer, LoadTokenizer(directory, base->model->geometry()));
   return base;
 }
 
 absl::StatusOr<std::string> DescribeModel(const Config& config) {
   const std::string directory = ModelDirectory(config);
   if (directory.empty()) return "";
-  DDPT_ASSIGN_OR_RETURN(const ModelInspection model, InspectModel(directory));
+  DDPT_ASSIGN_OR_RETURN(const ModelInspection model, InspectModel(directory, OptionsOf(config)));
   const ModelGeometry& geometry = model.geometry;
-  const auto stack = [](const ModelGeometry::Stack& of) {
-    return absl::StrFormat("%d layers of width %d, %d heads", of.layers, of.width, of.heads);
-  };
-  const double wide = 4e-9 * static_cast<double>(geometry.parameters);
-  std::string text = absl::StrFormat(
-      "model %s: family %s, %d parameters\n"
-      "  encoder: %s\n"
-      "  decoder: %s\n"
-      "  vocabulary %d, %d positions, start token %d, end token %d\n"
-      "  weights: %.3f GB as stored, %.3f GB as float32, %.3f GB as bfloat16\n",
-      directory, geometry.family, geometry.parameters, stack(geometry.encoder),
-      stack(geometry.decoder), geometry.vocabulary_size, geometry.max_positions,
-      geometry.start_token, geometry.end_token, 1e-9 * static_cast<double>(model.stored_bytes),
-      wide, wide / 2);
-  if (const double free = 1e-9 * FreeMemory(); free > 0) {
-    absl::StrAppendFormat(&text, "  this machine has %.1f GB free: float32 %s, bfloat16 %s\n", free,
-                          wide < free ? "fits" : "does not fit",
-                          wide / 2 < free ? "fits" : "does not fit");
-  }
-  return text;
+  DDPT_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(directory, geometry));
+  DDPT_ASSIGN_OR_RETURN(const std::string digest, DigestModel(directory));
+  return absl::StrFormat("model %s: family %s, %d parameters, digest %s\n", directory,
+                         geometry.family, geometry.parameters, digest) +
+         GeometryLines(geometry) + HabitsLines(geometry, *tokenizer) + MemoryLines(model);
+}
+
+absl::StatusOr<std::pair<std::string, bool>> SelfTestModel(const Config& config) {
+  const std::string directory = ModelDirectory(config);
+  if (directory.empty()) return absl::NotFoundError("model: there is none to test");
+  DDPT_ASSIGN_OR_RETURN(const auto base, LoadBaseModel(directory, config));
+  DDPT_ASSIGN_OR_RETURN(const SelfTestResult result, SelfTest(*base->model, *base->tokenizer));
+  const ModelGeometry& geometry = base->model->geometry();
+  return std::make_pair(
+      absl::StrFormat("model %s (%s, habits %s): %.2f nats a token of 20 snippets, %.2f of their "
+                      "tokens in disorder, %.2f by chance: %s\n",
+                      directory, ModelDtypeName(geometry.dtype), geometry.habits.name, result.nll,
+                      result.shuffled_nll, result.uniform_nll,
+                      result.plausible ? "plausible"
+                                       : "NOT PLAUSIBLE: weights, tokenizer or configuration are "
+                                         "not of one model, or are not read as they are meant"),
+      result.plausible);
 }
 
 absl::StatusOr<std::vector<uint32_t>> InstructionIds(const BaseModel& base,
@@ -123,7 +166,8 @@ absl::StatusOr<std::vector<uint32_t>> InstructionIds(const BaseModel& base,
   }
   std::vector<uint32_t> ids = instruction.ids;
   if (!instruction.has_ids) {
-    DDPT_ASSIGN_OR_RETURN(ids, base.tokenizer->Encode(instruction.text, {.field = "instruction"}));
+    DDPT_ASSIGN_OR_RETURN(ids,
+                          EncodeInstruction(*base.tokenizer, geometry.habits, instruction.text));
   }
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < geometry.vocabulary_size) continue;

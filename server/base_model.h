@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -26,14 +28,21 @@ struct BaseModel {
 // with the program or stands in its source tree; "" where there is none or "none" is asked for.
 std::string ModelDirectory(const Config& config);
 
-// What --check tells of the model that the settings mean, without loading it: geometry, bytes as
-// stored and as kept, and whether this machine has room. "" where there is none. Errors are
+// Loads the model that the settings mean and scores built-in snippets (core/decoding/self_test.h);
+// a line to print, and whether the result is plausible. Errors are LoadBaseModel's, and NOT_FOUND
+// where there is no model.
+absl::StatusOr<std::pair<std::string, bool>> SelfTestModel(const Config& config);
+
+// What --check tells of the model that the settings mean, without loading it: geometry, habits,
+// bytes as stored and as kept, and whether the device has room. "" where there is none. Errors are
 // InspectModel's.
 absl::StatusOr<std::string> DescribeModel(const Config& config);
 
-// Loads a Hugging Face directory. Blocks until every weight is read. Errors name the file.
-absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(const std::string& directory,
-                                                               const Config& config);
+// Loads a Hugging Face directory. Blocks until every weight is read; `on_progress` is told bytes of
+// weights on this thread, see LoadOptions. Errors name the file.
+absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(
+    const std::string& directory, const Config& config,
+    const std::function<void(uint64_t done, uint64_t total)>& on_progress = {});
 
 // The token ids of an instruction; FieldError for one that is empty, too long or not of this
 // vocabulary.

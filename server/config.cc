@@ -17,6 +17,7 @@
 #include "core/base/device.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/model/habits.h"
 
 namespace ddpt {
 namespace {
@@ -116,6 +117,12 @@ absl::Status CheckDevice(const Config& config) {
   return FieldError("device", absl::StrCat("\"", config.device, "\" is none of auto, cpu, cuda:N"));
 }
 
+Values HabitsNames() {
+  Values names = {"auto"};
+  for (const Habits& habits : AllHabits()) names.emplace_back(habits.name);
+  return names;
+}
+
 const std::vector<Setting>& Settings() {
   static const auto& settings = *new std::vector<Setting>([] {
     std::vector<Setting> all = {
@@ -126,7 +133,10 @@ const std::vector<Setting>& Settings() {
         Text("model", &Config::model,
              "Hugging Face directory of the base model; none: prompts only; default: the embedded"),
         Text("device", &Config::device, "auto, cpu or cuda:N"),
-        OneOf("dtype", &Config::dtype, {"auto", "float32", "bfloat16"}, "Of the base model"),
+        OneOf("dtype", &Config::dtype, {"auto", "float32", "bfloat16", "float16", "int8"},
+              "Of the base model"),
+        OneOf("habits", &Config::habits, HabitsNames(),
+              "How instructions are put to the base model"),
         OneOf("sampling-dtype", &Config::sampling_dtype, {"float32", "bfloat16"},
               "Of the weights in the steps of sampling"),
         Number("threads", &Config::threads, 0, 256, "Workers that sample; 0: one a processor"),
@@ -259,6 +269,7 @@ struct Flags {
   Layer settings;
   std::string config;
   bool check = false;
+  bool self_test = false;
   std::optional<std::string> text;
 };
 
@@ -269,6 +280,9 @@ absl::StatusOr<Flags> ParseFlags(std::vector<std::string> arguments) {
   app.set_version_flag("--version", DDPT_VERSION);
   app.add_option("--config", flags.config, "Configuration file: lines name = value");
   app.add_flag("--check", flags.check, "Validates the settings, describes the model and exits");
+  app.add_flag(
+      "--self-test", flags.self_test,
+      "Loads the model, scores built-in snippets and exits; 3 where the result is not plausible");
   for (const Setting& setting : Settings()) {
     CLI::Option* option =
         app.add_option("--" + setting.name, given[setting.name],
@@ -307,6 +321,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   DDPT_ASSIGN_OR_RETURN(Flags flags, ParseFlags(arguments));
   CommandLine line;
   line.check = flags.check;
+  line.self_test = flags.self_test;
   line.text = std::move(flags.text);
   if (line.text) return line;
   if (flags.config.empty()) flags.config = environment("DDPT_CONFIG").value_or("");

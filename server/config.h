@@ -33,8 +33,10 @@ struct Config {
   // serves prompts only.
   std::string model;
   std::string device = "auto";
-  // Of the base model: "auto", "float32" or "bfloat16".
+  // Of the base model: a name of ModelDtype.
   std::string dtype = "auto";
+  // How instructions are put to the base model: a name of Habits; "auto": the checkpoint's own.
+  std::string habits = "auto";
   // Of the weights that a sampling step multiplies by: "float32" or "bfloat16".
   std::string sampling_dtype = "float32";
   // Workers that sample, 1..256; 0: one a processor.
@@ -83,6 +85,7 @@ struct Config {
 struct CommandLine {
   Config config;
   bool check = false;               // validate and exit
+  bool self_test = false;           // score built-in snippets and exit
   std::optional<std::string> text;  // --help or --version: print this and exit
 };
 

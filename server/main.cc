@@ -22,6 +22,14 @@ int Check(const ddpt::Config& config) {
   return std::printf("the settings are valid\n%s", model->c_str()) < 0;
 }
 
+int SelfTest(const ddpt::Config& config) {
+  constexpr int kNotPlausible = 3;
+  const auto result = ddpt::SelfTestModel(config);
+  if (!result.ok()) return Fail(result.status());
+  std::fputs(result->first.c_str(), stdout);
+  return result->second ? 0 : kNotPlausible;
+}
+
 // SIGTERM and SIGINT, kept from all threads so that one can wait for them.
 sigset_t BlockStopSignals() {
   sigset_t signals;
@@ -42,6 +50,7 @@ int main(int argc, char** argv) {
   if (!line.ok()) return Fail(line.status());
   if (line->text) return std::fputs(line->text->c_str(), stdout) < 0;
   if (line->check) return Check(line->config);
+  if (line->self_test) return SelfTest(line->config);
 
   auto server = ddpt::Server::Create(line->config);
   if (!server.ok()) return Fail(server.status());

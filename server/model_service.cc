@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "core/base/tensor.h"
 
 namespace ddpt {
 namespace {
@@ -29,11 +28,12 @@ void FillInfo(const BaseModel& base, v1::ModelInfo* info) {
   FillStack(geometry.decoder, info->mutable_decoder());
   info->set_vocabulary_size(static_cast<uint32_t>(geometry.vocabulary_size));
   info->set_max_positions(static_cast<uint32_t>(geometry.max_positions));
-  info->set_dtype(std::string(DataTypeName(geometry.dtype)));
+  info->set_dtype(std::string(ModelDtypeName(geometry.dtype)));
   info->set_device(geometry.device);
   info->set_parameters(static_cast<uint64_t>(geometry.parameters));
   info->set_start_token(geometry.start_token);
   info->set_end_token(geometry.end_token);
+  info->set_habits(std::string(geometry.habits.name));
 }
 
 }  // namespace

@@ -64,6 +64,15 @@ absl::StatusOr<std::string> ReadToken(const std::string& path) {
   return token;
 }
 
+// Tells how far the loading of a model is, every five seconds.
+std::function<void(uint64_t done, uint64_t total)> LoadingLog(const Log& log) {
+  return [&log, last = steady_clock::now()](uint64_t done, uint64_t total) mutable {
+    if (steady_clock::now() - last < std::chrono::seconds(5)) return;
+    last = steady_clock::now();
+    log.Info("loading_model", {{"bytes", done}, {"total_bytes", total}});
+  };
+}
+
 absl::Status MakeDirectory(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
@@ -166,7 +175,7 @@ absl::Status Server::Impl::OpenPools() {
 absl::Status Server::Impl::OpenModel() {
   const std::string directory = ModelDirectory(config_);
   if (directory.empty()) return absl::OkStatus();
-  auto base = LoadBaseModel(directory, config_);
+  auto base = LoadBaseModel(directory, config_, LoadingLog(log_));
   DDPT_RETURN_IF_ERROR(Annotate(base.status(), "model"));
   base_ = *std::move(base);
   return absl::OkStatus();

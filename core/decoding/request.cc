@@ -4,12 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/text/tokenizer.h"
 
 namespace ddpt {
 namespace {
 
 bool InstructionInDecoder(const PromptedRequest& request, const ModelGeometry& geometry) {
-  if (request.prefix == DecoderPrefix::kHabit) return geometry.instruction_in_decoder;
+  if (request.prefix == DecoderPrefix::kHabit) return geometry.habits.instruction_in_decoder;
   return request.prefix == DecoderPrefix::kInstruction;
 }
 
@@ -60,6 +61,14 @@ absl::Status CheckLengths(const PromptedRequest& request, const ModelGeometry& g
 
 }  // namespace
 
+absl::StatusOr<std::vector<uint32_t>> EncodeInstruction(const Tokenizer& tokenizer,
+                                                        const Habits& habits,
+                                                        std::string_view instruction) {
+  return tokenizer.Encode(
+      absl::StrCat(Piece(habits.before), Piece(instruction), Piece(habits.after)),
+      {.field = "instruction", .add_special = habits.special_tokens});
+}
+
 absl::Status ValidateRequest(const PromptedRequest& request, const ModelGeometry& geometry,
                              uint64_t answer_tokens) {
   DDPT_RETURN_IF_ERROR(CheckIds("instruction", request.instruction_ids, geometry.vocabulary_size));
@@ -77,12 +86,13 @@ std::vector<uint32_t> EncoderIds(const PromptedRequest& request) {
 }
 
 std::vector<uint32_t> DecoderIds(const PromptedRequest& request, const ModelGeometry& geometry) {
-  std::vector<uint32_t> ids = {geometry.start_token};
+  std::vector<uint32_t> ids;
   const auto append = [&ids](const std::vector<uint32_t>& more) {
     ids.insert(ids.end(), more.begin(), more.end());
   };
   if (request.manual_in_decoder) append(request.manual_ids);
   if (InstructionInDecoder(request, geometry)) append(request.instruction_ids);
+  if (geometry.habits.start_token || ids.empty()) ids.insert(ids.begin(), geometry.start_token);
   return ids;
 }
 

@@ -2,17 +2,21 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "core/base/tensor.h"
 #include "core/model/geometry.h"
 
 namespace ddpt {
 
+class Tokenizer;
+
 // What stands between the decoder's start token and the answer.
 enum class DecoderPrefix {
-  kHabit,  // what the model's family was trained with (geometry().instruction_in_decoder)
+  kHabit,  // what the model's family was trained with (geometry().habits)
   kNone,
   kInstruction,
 };
@@ -26,6 +30,12 @@ struct PromptedRequest {
   DecoderPrefix prefix = DecoderPrefix::kHabit;
 };
 
+// The ids of an instruction in words, with what the habits put around it. Errors are
+// Tokenizer::Encode's for "instruction".
+absl::StatusOr<std::vector<uint32_t>> EncodeInstruction(const Tokenizer& tokenizer,
+                                                        const Habits& habits,
+                                                        std::string_view instruction);
+
 // Ids inside the vocabulary, shapes, something in the encoder, and lengths that leave
 // `answer_tokens` positions in the decoder. A FieldError names "instruction", "prompt.embedding",
 // "prompt.text" or "decoding.max_new_tokens".
@@ -34,7 +44,7 @@ absl::Status ValidateRequest(const PromptedRequest& request, const ModelGeometry
 
 // The token ids of the encoder's input, the soft prompt left out.
 std::vector<uint32_t> EncoderIds(const PromptedRequest& request);
-// Start token, then the prefix.
+// Start token, where the model's habits or an empty prefix have it, then the prefix.
 std::vector<uint32_t> DecoderIds(const PromptedRequest& request, const ModelGeometry& geometry);
 // Soft prompt vectors and tokens in the encoder.
 uint64_t InputTokens(const PromptedRequest& request);

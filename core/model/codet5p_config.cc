@@ -88,6 +88,7 @@ absl::StatusOr<Codet5pConfig> ParseObject(const Json& root) {
   if (!start) start = decoder.start_token;
   std::optional<int64_t> end = reader.Integer("eos_token_id");
   if (!end) end = decoder.end_token;
+  const std::string name_or_path = reader.Text("_name_or_path", "");
   DDPT_RETURN_IF_ERROR(reader.status());
   DDPT_RETURN_IF_ERROR(CheckToken("decoder_start_token_id", start, decoder.vocabulary_size));
   DDPT_RETURN_IF_ERROR(CheckToken("eos_token_id", end, decoder.vocabulary_size));
@@ -96,6 +97,7 @@ absl::StatusOr<Codet5pConfig> ParseObject(const Json& root) {
   config.max_positions = std::min(encoder.max_positions, decoder.max_positions);
   config.start_token = static_cast<uint32_t>(*start);
   config.end_token = static_cast<uint32_t>(*end);
+  config.habits = ParallelHabits(name_or_path);
   DDPT_RETURN_IF_ERROR(ValidateCodet5pConfig(config));
   return config;
 }
@@ -189,7 +191,7 @@ ModelGeometry Codet5pGeometry(const Codet5pConfig& config) {
           .max_positions = config.max_positions,
           .start_token = config.start_token,
           .end_token = config.end_token,
-          .instruction_in_decoder = true,
+          .habits = config.habits,
           .parameters = ParameterCount(Codet5pTensorShapes(config))};
 }
 

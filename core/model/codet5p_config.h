@@ -27,6 +27,8 @@ struct Codet5pConfig {
   int64_t max_positions = 2048;  // n_positions, the smaller of the two: 1..1048576
   uint32_t start_token = 0;      // decoder_start_token_id, else the decoder's bos_token_id
   uint32_t end_token = 0;        // eos_token_id
+  // By _name_or_path of the file. Neither Codet5pConfigJson nor a digest has them.
+  Habits habits = ParallelHabits("");
 };
 
 // INVALID_ARGUMENT names the key, its value and the limit.

@@ -69,23 +69,20 @@ at::Tensor Norm::operator()(const at::Tensor& x) const {
 Block::Block(const StateDict& weights, const std::string& prefix, const Codet5pConfig::Stack& stack)
     : heads_(stack.heads),
       norm_{weights.at(prefix + "ln_1.weight"), weights.at(prefix + "ln_1.bias"), stack.epsilon},
-      qkv_(weights.at(prefix + "attn.qkv_proj.weight")),
-      out_(weights.at(prefix + "attn.out_proj.weight")),
-      in_weight_(weights.at(prefix + "mlp.fc_in.weight")),
-      in_bias_(weights.at(prefix + "mlp.fc_in.bias")),
-      out_weight_(weights.at(prefix + "mlp.fc_out.weight")),
-      out_bias_(weights.at(prefix + "mlp.fc_out.bias")) {}
+      qkv_(weights, prefix + "attn.qkv_proj"),
+      out_(weights, prefix + "attn.out_proj"),
+      inner_(weights, prefix + "mlp.fc_in"),
+      outer_(weights, prefix + "mlp.fc_out") {}
 
 Heads Block::Split(const at::Tensor& normed, const Rotary& rotary) const {
   // Inside each group: query, value, key.
-  const std::vector<at::Tensor> parts = SplitGroups(at::linear(normed, qkv_), 3, heads_);
+  const std::vector<at::Tensor> parts = SplitGroups(qkv_(normed), 3, heads_);
   return {Rotate(parts[0], rotary), Rotate(parts[2], rotary), parts[1]};
 }
 
 at::Tensor Block::Join(const at::Tensor& x, const at::Tensor& normed,
                        const at::Tensor& attended) const {
-  const at::Tensor inner = at::gelu(at::linear(normed, in_weight_, in_bias_), "tanh");
-  return at::linear(attended, out_) + at::linear(inner, out_weight_, out_bias_) + x;
+  return out_(attended) + outer_(at::gelu(inner_(normed), "tanh")) + x;
 }
 
 at::Tensor Block::Forward(const at::Tensor& x, const Rotary& rotary, const at::Tensor& bias) const {
@@ -96,13 +93,11 @@ at::Tensor Block::Forward(const at::Tensor& x, const Rotary& rotary, const at::T
 
 CrossAttention::CrossAttention(const StateDict& weights, const std::string& prefix, int64_t heads)
     : heads_(heads),
-      query_(weights.at(prefix + "q_attn.weight")),
-      qkv_(weights.at(prefix + "qkv_proj.weight")),
-      out_(weights.at(prefix + "out_proj.weight")) {}
+      query_(weights, prefix + "q_attn"),
+      qkv_(weights, prefix + "qkv_proj"),
+      out_(weights, prefix + "out_proj") {}
 
-at::Tensor CrossAttention::Query(const at::Tensor& normed) const {
-  return at::linear(normed, query_);
-}
+at::Tensor CrossAttention::Query(const at::Tensor& normed) const { return query_(normed); }
 
 at::Tensor CrossAttention::QueryHeads(const at::Tensor& query, const Rotary& rotary) const {
   return Rotate(SplitGroups(query, 1, heads_)[0], rotary);
@@ -110,12 +105,10 @@ at::Tensor CrossAttention::QueryHeads(const at::Tensor& query, const Rotary& rot
 
 Heads CrossAttention::Split(const at::Tensor& states, const Rotary& rotary) const {
   // Inside each group: value, key. (Self-attention has the query before them.)
-  const std::vector<at::Tensor> parts = SplitGroups(at::linear(states, qkv_), 2, heads_);
+  const std::vector<at::Tensor> parts = SplitGroups(qkv_(states), 2, heads_);
   return {at::Tensor(), Rotate(parts[1], rotary), parts[0]};
 }
 
-at::Tensor CrossAttention::Project(const at::Tensor& attended) const {
-  return at::linear(attended, out_);
-}
+at::Tensor CrossAttention::Project(const at::Tensor& attended) const { return out_(attended); }
 
 }  // namespace ddpt::codet5p

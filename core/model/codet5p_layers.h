@@ -8,6 +8,7 @@
 
 #include "core/model/attention.h"
 #include "core/model/codet5p_config.h"
+#include "core/model/linear.h"
 #include "core/model/state_dict.h"
 
 namespace ddpt::codet5p {
@@ -57,7 +58,7 @@ class Block {
  private:
   int64_t heads_;
   Norm norm_;
-  at::Tensor qkv_, out_, in_weight_, in_bias_, out_weight_, out_bias_;
+  Linear qkv_, out_, inner_, outer_;
 };
 
 // Cross-attention of the last decoder block.
@@ -76,7 +77,7 @@ class CrossAttention {
 
  private:
   int64_t heads_;
-  at::Tensor query_, qkv_, out_;
+  Linear query_, qkv_, out_;
 };
 
 }  // namespace ddpt::codet5p

@@ -33,11 +33,6 @@ std::string CrossPrefix(const Codet5pConfig& config) {
   return absl::StrCat("decoder.transformer.h.", config.decoder.layers - 1, ".crossattention.");
 }
 
-at::Tensor Find(const StateDict& weights, const std::string& name) {
-  const auto found = weights.find(name);
-  return found == weights.end() ? at::Tensor() : found->second;
-}
-
 class Model : public LanguageModel {
  public:
   Model(const Codet5pConfig& config, const StateDict& weights, std::string digest)
@@ -48,16 +43,15 @@ class Model : public LanguageModel {
         encoder_norm_(FinalNorm(weights, "encoder.", config.encoder.epsilon)),
         encoder_rotary_(Rotary::Table(config.max_positions, config.encoder.rotary_dim,
                                       encoder_embedding_.detach())),
-        project_weight_(Find(weights, "enc_to_dec_proj.weight")),
-        project_bias_(Find(weights, "enc_to_dec_proj.bias")),
+        project_(config.encoder.width == config.decoder.width ? Linear()
+                                                              : Linear(weights, "enc_to_dec_proj")),
         decoder_embedding_(weights.at("decoder.transformer.wte.weight")),
         decoder_blocks_(Blocks(weights, "decoder.transformer.", config.decoder)),
         cross_(weights, CrossPrefix(config), config.decoder.heads),
         decoder_norm_(FinalNorm(weights, "decoder.transformer.", config.decoder.epsilon)),
         decoder_rotary_(Rotary::Table(config.max_positions, config.decoder.rotary_dim,
                                       decoder_embedding_.detach())),
-        head_weight_(weights.at("decoder.lm_head.weight")),
-        head_bias_(weights.at("decoder.lm_head.bias")) {}
+        head_(weights, "decoder.lm_head") {}
 
   const ModelGeometry& geometry() const override { return geometry_; }
   const std::string& digest() const override { return digest_; }
@@ -136,15 +130,14 @@ class Model : public LanguageModel {
  private:
   // Keys and values of encoder states [B, S, w].
   Heads CrossHeads(const at::Tensor& states) const {
-    const at::Tensor projected =
-        project_weight_.defined() ? at::linear(states, project_weight_, project_bias_) : states;
+    const at::Tensor projected = project_.defined() ? project_(states) : states;
     return cross_.Split(projected, decoder_rotary_.First(states.size(1)));
   }
 
   // The last block's output without cross-attention, and what cross-attention attended to.
   at::Tensor Finish(const at::Tensor& base, const at::Tensor& attended) const {
     const at::Tensor hidden = decoder_norm_(base + cross_.Project(attended));
-    return at::linear(hidden, head_weight_, head_bias_).to(at::kFloat);
+    return head_(hidden).to(at::kFloat);
   }
 
   // base, normed [B, 1, d], positions [B, 1] -> [B, vocabulary]
@@ -162,13 +155,13 @@ class Model : public LanguageModel {
   const std::vector<Block> encoder_blocks_;
   const Norm encoder_norm_;
   const Rotary encoder_rotary_;
-  const at::Tensor project_weight_, project_bias_;  // undefined where the widths are equal
+  const Linear project_;  // undefined where the widths are equal
   const at::Tensor decoder_embedding_;
   const std::vector<Block> decoder_blocks_;
   const CrossAttention cross_;
   const Norm decoder_norm_;
   const Rotary decoder_rotary_;
-  const at::Tensor head_weight_, head_bias_;
+  const Linear head_;
 };
 
 }  // namespace
@@ -178,9 +171,7 @@ absl::StatusOr<std::shared_ptr<const LanguageModel>> CreateCodet5pModel(const Co
                                                                         const StateDict& weights,
                                                                         std::string digest) {
   DDPT_RETURN_IF_ERROR(ValidateCodet5pConfig(config));
-  TensorShapes found;
-  for (const auto& [name, weight] : weights) found[name] = weight.sizes().vec();
-  DDPT_RETURN_IF_ERROR(CheckShapes(Codet5pTensorShapes(config), found, "codet5p"));
+  DDPT_RETURN_IF_ERROR(CheckShapes(Codet5pTensorShapes(config), ShapesOf(weights), "codet5p"));
   return std::make_shared<const codet5p::Model>(config, weights, std::move(digest));
 }
 

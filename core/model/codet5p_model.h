@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/base/tensor.h"
 #include "core/model/codet5p_config.h"
 #include "core/model/language_model.h"
 #include "core/model/state_dict.h"

@@ -2,10 +2,29 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
-#include "core/base/tensor.h"
+#include "absl/status/statusor.h"
+#include "core/model/habits.h"
 
 namespace ddpt {
+
+// What the weights are kept in and multiplied by.
+enum class ModelDtype {
+  // bfloat16 on a GPU; on the processor bfloat16 where it has instructions for that (AVX512_BF16)
+  // and the checkpoint is stored in two bytes a weight, else float32.
+  kAuto,
+  kFloat32,
+  kBFloat16,
+  kFloat16,  // on a GPU only
+  // Matrices in eight bits with one scale an output, all else and the activations in bfloat16.
+  kInt8,
+};
+
+// "auto", "float32", "bfloat16", "float16", "int8".
+std::string_view ModelDtypeName(ModelDtype dtype);
+// FieldError("dtype", ...) for any other name.
+absl::StatusOr<ModelDtype> ParseModelDtype(std::string_view name);
 
 // What the rest of the program must know of a base model. Token ids are 0..vocabulary_size-1.
 struct ModelGeometry {
@@ -23,11 +42,10 @@ struct ModelGeometry {
   int64_t max_positions = 0;    // longest encoder input (soft prompt included) and decoder sequence
   uint32_t start_token = 0;     // first token of every decoder sequence
   uint32_t end_token = 0;       // ends an answer
-  // What stands between start token and answer by habit: the instruction (true) or nothing.
-  bool instruction_in_decoder = false;
+  Habits habits;
   int64_t parameters = 0;
-  DataType dtype = DataType::kFloat32;  // of the computation
-  std::string device = "cpu";           // "cpu" or "cuda:N"
+  ModelDtype dtype = ModelDtype::kFloat32;  // never kAuto
+  std::string device = "cpu";               // "cpu" or "cuda:N"
 };
 
 }  // namespace ddpt

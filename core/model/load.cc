@@ -1,6 +1,7 @@
 #include "core/model/load.h"
 
 #include <ATen/Context.h>
+#include <ATen/DeviceAccelerator.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/device.h"
 #include "core/base/file.h"
+#include "core/base/memory.h"
 #include "core/base/status.h"
 #include "core/model/codet5p_config.h"
 #include "core/model/codet5p_model.h"
@@ -34,10 +36,10 @@ absl::StatusOr<std::string> ModelType(const std::string& json, const std::string
 }
 
 absl::Status CheckOptions(const LoadOptions& options) {
-  if (options.dtype == DataType::kFloat16) {
-    return FieldError("dtype", "float16 is not one of float32, bfloat16");
-  }
   DDPT_ASSIGN_OR_RETURN(const int index, ParseDevice(options.device));
+  if (options.dtype == ModelDtype::kFloat16 && index == kCpu) {
+    return FieldError("dtype", "float16 needs a GPU; the processor takes float32, bfloat16, int8");
+  }
   const size_t devices = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
   if (index == kCpu || static_cast<size_t>(index) < devices) return absl::OkStatus();
   return FieldError("device", absl::StrCat(options.device, " is not one of ", devices, " GPUs"));
@@ -66,6 +68,24 @@ absl::Status CheckLinks(const std::string& directory) {
   return absl::OkStatus();
 }
 
+// The directory's name, or, for a snapshot in Hugging Face's cache, the repository's.
+std::string CheckpointName(const std::string& directory) {
+  const fs::path path = (fs::path(directory) / "").lexically_normal().parent_path();
+  const bool snapshot = path.parent_path().filename() == "snapshots";
+  return (snapshot ? path.parent_path().parent_path() : path).filename().string();
+}
+
+absl::Status SetHabits(const std::string& name, Habits* habits) {
+  if (name.empty()) return absl::OkStatus();
+  DDPT_ASSIGN_OR_RETURN(*habits, FindHabits(name));
+  return absl::OkStatus();
+}
+
+uint64_t FreeBytes(const std::string& device) {
+  const int index = ParseDevice(device).value();
+  return index == kCpu ? FreeMemory() : at::accelerator::getMemoryInfo(index).first;
+}
+
 // What a config.json calls for.
 struct Blueprint {
   ModelGeometry geometry;
@@ -75,16 +95,22 @@ struct Blueprint {
   std::function<absl::StatusOr<std::shared_ptr<const LanguageModel>>(StoredWeights)> create;
 };
 
-absl::StatusOr<Blueprint> Codet5pBlueprint(const std::string& json, const std::string& path) {
-  DDPT_ASSIGN_OR_RETURN(const Codet5pConfig config, ParseCodet5pConfig(json, path));
+absl::StatusOr<Blueprint> Codet5pBlueprint(const std::string& directory, const std::string& json,
+                                           const std::string& path, const std::string& habits) {
+  DDPT_ASSIGN_OR_RETURN(Codet5pConfig config, ParseCodet5pConfig(json, path));
+  const Habits of_directory = ParallelHabits(CheckpointName(directory));
+  if (of_directory.name != ParallelHabits("").name) config.habits = of_directory;
+  DDPT_RETURN_IF_ERROR(SetHabits(habits, &config.habits));
   return Blueprint{Codet5pGeometry(config), Codet5pTensorShapes(config), IsIgnoredCodet5pTensor,
                    Codet5pConfigJson(config), [config](StoredWeights weights) {
                      return CreateCodet5pModel(config, weights.tensors, std::move(weights.digest));
                    }};
 }
 
-absl::StatusOr<Blueprint> T5Blueprint(const std::string& json, const std::string& path) {
-  DDPT_ASSIGN_OR_RETURN(const T5Config config, ParseT5Config(json, path));
+absl::StatusOr<Blueprint> T5Blueprint(const std::string& json, const std::string& path,
+                                      const std::string& habits) {
+  DDPT_ASSIGN_OR_RETURN(T5Config config, ParseT5Config(json, path));
+  DDPT_RETURN_IF_ERROR(SetHabits(habits, &config.habits));
   return Blueprint{T5Geometry(config), T5TensorShapes(config),
                    [config](std::string_view name) { return IsIgnoredT5Tensor(config, name); },
                    T5ConfigJson(config),
@@ -93,14 +119,15 @@ absl::StatusOr<Blueprint> T5Blueprint(const std::string& json, const std::string
                    }};
 }
 
-absl::StatusOr<Blueprint> ReadBlueprint(const std::string& directory) {
+absl::StatusOr<Blueprint> ReadBlueprint(const std::string& directory, const LoadOptions& options) {
+  DDPT_RETURN_IF_ERROR(CheckOptions(options));
   DDPT_RETURN_IF_ERROR(CheckLinks(directory));
   const std::string path = directory + "/config.json";
   DDPT_ASSIGN_OR_RETURN(const std::string json, ReadFile(path, kMaxConfigBytes));
   const absl::StatusOr<std::string> type = ModelType(json, path);
   if (!type.ok()) return type.status();
-  if (*type == "codet5p") return Codet5pBlueprint(json, path);
-  if (*type == "t5") return T5Blueprint(json, path);
+  if (*type == "codet5p") return Codet5pBlueprint(directory, json, path, options.habits);
+  if (*type == "t5") return T5Blueprint(json, path, options.habits);
   return absl::InvalidArgumentError(
       absl::StrCat(path, ": model_type: \"", *type, "\" is not one of \"codet5p\", \"t5\""));
 }
@@ -109,17 +136,27 @@ absl::StatusOr<Blueprint> ReadBlueprint(const std::string& directory) {
 
 absl::StatusOr<std::shared_ptr<const LanguageModel>> LoadLanguageModel(const std::string& directory,
                                                                        const LoadOptions& options) {
-  DDPT_RETURN_IF_ERROR(CheckOptions(options));
-  DDPT_ASSIGN_OR_RETURN(const Blueprint model, ReadBlueprint(directory));
+  DDPT_ASSIGN_OR_RETURN(const Blueprint model, ReadBlueprint(directory, options));
   DDPT_ASSIGN_OR_RETURN(StoredWeights weights,
                         ReadWeights(directory, model.shapes, model.ignored, options, model.salt));
   return model.create(std::move(weights));
 }
 
-absl::StatusOr<ModelInspection> InspectModel(const std::string& directory) {
-  DDPT_ASSIGN_OR_RETURN(const Blueprint model, ReadBlueprint(directory));
-  DDPT_ASSIGN_OR_RETURN(const uint64_t bytes, CheckWeights(directory, model.shapes, model.ignored));
-  return ModelInspection{model.geometry, bytes};
+absl::StatusOr<ModelInspection> InspectModel(const std::string& directory,
+                                             const LoadOptions& options) {
+  DDPT_ASSIGN_OR_RETURN(const Blueprint model, ReadBlueprint(directory, options));
+  DDPT_ASSIGN_OR_RETURN(const WeightsCheck weights,
+                        CheckWeights(directory, model.shapes, model.ignored, options));
+  ModelInspection inspection{model.geometry, model.shapes, weights.stored_bytes,
+                             FreeBytes(options.device)};
+  inspection.geometry.dtype = weights.dtype;
+  inspection.geometry.device = options.device;
+  return inspection;
+}
+
+absl::StatusOr<std::string> DigestModel(const std::string& directory) {
+  DDPT_ASSIGN_OR_RETURN(const Blueprint model, ReadBlueprint(directory, {}));
+  return DigestWeights(directory, model.shapes, model.ignored, model.salt);
 }
 
 }  // namespace ddpt

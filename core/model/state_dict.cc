@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -20,6 +21,9 @@ namespace ddpt {
 namespace {
 
 constexpr uint64_t kMaxIndexBytes = 64 << 20;
+
+// Rows of a matrix that are quantised at a time, so that few are held in float32.
+constexpr int64_t kQuantizedRows = 1024;
 
 at::ScalarType TorchType(DataType dtype) {
   switch (dtype) {
@@ -144,24 +148,80 @@ absl::StatusOr<CheckedWeights> OpenChecked(const std::string& directory,
   return weights;
 }
 
+uint64_t StoredBytes(const CheckedWeights& weights) {
+  uint64_t bytes = 0;
+  for (const auto& [name, source] : weights.tensors) bytes += source.view->bytes.size();
+  return bytes;
+}
+
 void Hash(const std::string& name, const TensorView& view, Sha256* hash) {
   hash->Update(absl::StrCat(name, "\n", Piece(DataTypeName(view.dtype)), "\n",
                             ShapeString(view.shape), "\n", view.bytes.size(), "\n"));
   hash->Update(view.bytes);
 }
 
-absl::StatusOr<at::Tensor> ReadTensor(const std::string& name, const TensorView& view,
-                                      const LoadOptions& options) {
+// Of activations, and of what is no matrix.
+at::ScalarType ComputeType(ModelDtype dtype) {
+  if (dtype == ModelDtype::kFloat32) return at::kFloat;
+  return dtype == ModelDtype::kFloat16 ? at::kHalf : at::kBFloat16;
+}
+
+// kAuto resolved.
+ModelDtype Resolve(const LoadOptions& options, const CheckedWeights& weights) {
+  if (options.dtype != ModelDtype::kAuto) return options.dtype;
+  if (options.device != "cpu") return ModelDtype::kBFloat16;
+  const bool two_bytes = std::all_of(
+      weights.tensors.begin(), weights.tensors.end(),
+      [](const auto& tensor) { return tensor.second.view->dtype != DataType::kFloat32; });
+  const bool has_instructions = __builtin_cpu_supports("avx512bf16");
+  return two_bytes && has_instructions ? ModelDtype::kBFloat16 : ModelDtype::kFloat32;
+}
+
+// Of a contiguous tensor. A sum is finite only where every term is; and it is taken piece by piece,
+// because each is widened first.
+bool IsFinite(const at::Tensor& weight) {
+  constexpr int64_t kPiece = 1 << 16;
+  const at::Tensor flat = weight.view({-1});
+  for (int64_t first = 0; first < flat.size(0); first += kPiece) {
+    const int64_t count = std::min(kPiece, flat.size(0) - first);
+    const at::Tensor sum = at::sum(flat.narrow(0, first, count), at::kDouble);
+    if (!std::isfinite(sum.item<double>())) return false;
+  }
+  return true;
+}
+
+// The largest weight of each output becomes 127 or a little less: the scale is rounded up to
+// bfloat16 first, so that products lose nothing by it.
+std::pair<at::Tensor, at::Tensor> Quantize(const at::Tensor& rows) {
+  const at::Tensor wide = rows.to(at::kFloat);
+  const at::Tensor exact = at::clamp_min(wide.abs().amax(1), 1e-30) / 127;
+  const at::Tensor scale = (exact * (1 + 1.0 / 256)).to(at::kBFloat16);
+  return {at::round(wide / scale.to(at::kFloat).unsqueeze(1)).to(at::kChar), scale};
+}
+
+// Puts a weight into `out`, in the given dtype on the device; false where it is not finite.
+bool PutWeight(const std::string& name, const TensorView& view, ModelDtype dtype,
+               const at::Device& device, StateDict* out) {
   // from_blob wants a mutable pointer; the view is copied and never written.
   const at::Tensor stored = at::from_blob(const_cast<char*>(view.bytes.data()), view.shape,
                                           at::TensorOptions(TorchType(view.dtype)));
-  at::Tensor weight = stored.to(TorchType(options.dtype), /*non_blocking=*/false, /*copy=*/true);
-  // A sum is finite only where every term is, and overflow is no weight either.
-  if (!std::isfinite(at::sum(weight, at::kDouble).item<double>())) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": has values that are not finite as ",
-                                                   Piece(DataTypeName(options.dtype))));
+  if (dtype != ModelDtype::kInt8 || !IsMatrix(name, view.shape)) {
+    const at::Tensor weight = stored.to(ComputeType(dtype), /*non_blocking=*/false, /*copy=*/true);
+    (*out)[name] = weight.to(device);
+    return IsFinite(weight);
   }
-  return weight.to(at::Device(options.device));
+  if (!IsFinite(stored)) return false;
+  const at::Tensor packed = at::empty(view.shape, at::kChar);
+  const at::Tensor scale = at::empty({view.shape[0]}, at::kBFloat16);
+  for (int64_t row = 0; row < view.shape[0]; row += kQuantizedRows) {
+    const int64_t count = std::min(kQuantizedRows, view.shape[0] - row);
+    const auto [values, scales] = Quantize(stored.narrow(0, row, count));
+    packed.narrow(0, row, count).copy_(values);
+    scale.narrow(0, row, count).copy_(scales);
+  }
+  (*out)[name] = packed.to(device);
+  (*out)[name.substr(0, name.rfind('.')) + kScaleOf] = scale.to(device);
+  return true;
 }
 
 std::string HexDigest(Sha256& hash) {
@@ -176,32 +236,64 @@ std::string HexDigest(Sha256& hash) {
 
 ModelGeometry OnDevice(ModelGeometry geometry, const StateDict& weights) {
   const at::Tensor& any = weights.begin()->second;
-  geometry.dtype = any.scalar_type() == at::kBFloat16 ? DataType::kBFloat16 : DataType::kFloat32;
   geometry.device = any.device().str();
+  geometry.dtype = any.scalar_type() == at::kFloat  ? ModelDtype::kFloat32
+                   : any.scalar_type() == at::kHalf ? ModelDtype::kFloat16
+                                                    : ModelDtype::kBFloat16;
+  for (const auto& [name, weight] : weights) {
+    if (weight.scalar_type() == at::kChar) geometry.dtype = ModelDtype::kInt8;
+  }
   return geometry;
 }
 
-absl::StatusOr<uint64_t> CheckWeights(const std::string& directory, const TensorShapes& expected,
-                                      const IsIgnored& ignored) {
+TensorShapes ShapesOf(const StateDict& weights) {
+  TensorShapes shapes;
+  for (const auto& [name, weight] : weights) {
+    if (!name.ends_with(kScaleOf)) shapes[name] = weight.sizes().vec();
+  }
+  return shapes;
+}
+
+absl::StatusOr<WeightsCheck> CheckWeights(const std::string& directory,
+                                          const TensorShapes& expected, const IsIgnored& ignored,
+                                          const LoadOptions& options) {
   DDPT_ASSIGN_OR_RETURN(const CheckedWeights weights, OpenChecked(directory, expected, ignored));
-  uint64_t bytes = 0;
-  for (const auto& [name, source] : weights.tensors) bytes += source.view->bytes.size();
-  return bytes;
+  return WeightsCheck{StoredBytes(weights), Resolve(options, weights)};
+}
+
+absl::StatusOr<std::string> DigestWeights(const std::string& directory,
+                                          const TensorShapes& expected, const IsIgnored& ignored,
+                                          std::string_view salt) {
+  DDPT_ASSIGN_OR_RETURN(const CheckedWeights stored, OpenChecked(directory, expected, ignored));
+  Sha256 hash;
+  hash.Update(salt);
+  for (const auto& [name, source] : stored.tensors) {
+    Hash(name, *source.view, &hash);
+    source.file->release(*source.view);
+  }
+  return HexDigest(hash);
 }
 
 absl::StatusOr<StoredWeights> ReadWeights(const std::string& directory,
                                           const TensorShapes& expected, const IsIgnored& ignored,
                                           const LoadOptions& options, std::string_view salt) {
   DDPT_ASSIGN_OR_RETURN(const CheckedWeights stored, OpenChecked(directory, expected, ignored));
+  const ModelDtype dtype = Resolve(options, stored);
+  const uint64_t total = StoredBytes(stored);
+  uint64_t done = 0;
   StoredWeights weights;
   Sha256 hash;
   hash.Update(salt);
   for (const auto& [name, source] : stored.tensors) {
     Hash(name, *source.view, &hash);
-    absl::StatusOr<at::Tensor> tensor = ReadTensor(name, *source.view, options);
-    if (!tensor.ok()) return Annotate(tensor.status(), directory);
-    weights.tensors[name] = *std::move(tensor);
+    if (!PutWeight(name, *source.view, dtype, at::Device(options.device), &weights.tensors)) {
+      return absl::InvalidArgumentError(absl::StrCat(directory, ": ", name,
+                                                     ": has values that are not finite as ",
+                                                     Piece(ModelDtypeName(dtype))));
+    }
     source.file->release(*source.view);
+    done += source.view->bytes.size();
+    if (options.on_progress) options.on_progress(done, total);
   }
   weights.digest = HexDigest(hash);
   return weights;

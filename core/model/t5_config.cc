@@ -150,7 +150,7 @@ ModelGeometry T5Geometry(const T5Config& config) {
           .max_positions = config.max_positions,
           .start_token = config.start_token,
           .end_token = config.end_token,
-          .instruction_in_decoder = false,
+          .habits = config.habits,
           .parameters = ParameterCount(T5TensorShapes(config))};
 }
 

@@ -29,6 +29,8 @@ struct T5Config {
                                 // know no end
   uint32_t start_token = 0;     // decoder_start_token_id
   uint32_t end_token = 0;       // eos_token_id
+  // Neither T5ConfigJson nor a digest has them.
+  Habits habits = FindHabits("t5").value();
 };
 
 // INVALID_ARGUMENT names the key, its value and the limit.

@@ -59,13 +59,13 @@ at::Tensor RelativeBias::Rows(const at::Tensor& positions, int64_t past) const {
 
 Attention::Attention(const StateDict& weights, const std::string& prefix, int64_t heads)
     : heads_(heads),
-      query_(weights.at(prefix + "q.weight")),
-      key_(weights.at(prefix + "k.weight")),
-      value_(weights.at(prefix + "v.weight")),
-      out_(weights.at(prefix + "o.weight")) {}
+      query_(weights, prefix + "q"),
+      key_(weights, prefix + "k"),
+      value_(weights, prefix + "v"),
+      out_(weights, prefix + "o") {}
 
-at::Tensor Attention::Split(const at::Tensor& x, const at::Tensor& weight) const {
-  return at::linear(x, weight).unflatten(-1, {heads_, -1}).transpose(1, 2);
+at::Tensor Attention::Split(const at::Tensor& x, const Linear& map) const {
+  return map(x).unflatten(-1, {heads_, -1}).transpose(1, 2);
 }
 
 Heads Attention::KeysValues(const at::Tensor& x) const {
@@ -74,18 +74,18 @@ Heads Attention::KeysValues(const at::Tensor& x) const {
 
 at::Tensor Attention::Look(const at::Tensor& query, const Heads& there,
                            const at::Tensor& bias) const {
-  return at::linear(Attend(query, there.key, there.value, bias, /*scale=*/1), out_);
+  return out_(Attend(query, there.key, there.value, bias, /*scale=*/1));
 }
 
 FeedForward::FeedForward(const StateDict& weights, const std::string& prefix, bool gated)
-    : in_(weights.at(prefix + (gated ? "wi_0.weight" : "wi.weight"))),
-      gate_(gated ? weights.at(prefix + "wi_1.weight") : at::Tensor()),
-      out_(weights.at(prefix + "wo.weight")) {}
+    : in_(weights, prefix + (gated ? "wi_0" : "wi")),
+      gate_(gated ? Linear(weights, prefix + "wi_1") : Linear()),
+      out_(weights, prefix + "wo") {}
 
 at::Tensor FeedForward::operator()(const at::Tensor& normed) const {
-  const at::Tensor inner = at::linear(normed, in_);
-  if (!gate_.defined()) return at::linear(at::relu(inner), out_);
-  return at::linear(at::gelu(inner, "tanh") * at::linear(normed, gate_), out_);
+  const at::Tensor inner = in_(normed);
+  if (!gate_.defined()) return out_(at::relu(inner));
+  return out_(at::gelu(inner, "tanh") * gate_(normed));
 }
 
 Block::Block(const StateDict& weights, const std::string& prefix, const T5Config& config,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/model/attention.h"
+#include "core/model/linear.h"
 #include "core/model/state_dict.h"
 #include "core/model/t5_config.h"
 
@@ -51,10 +52,10 @@ class Attention {
   at::Tensor Look(const at::Tensor& query, const Heads& there, const at::Tensor& bias) const;
 
  private:
-  at::Tensor Split(const at::Tensor& x, const at::Tensor& weight) const;
+  at::Tensor Split(const at::Tensor& x, const Linear& map) const;
 
   int64_t heads_;
-  at::Tensor query_, key_, value_, out_;
+  Linear query_, key_, value_, out_;
 };
 
 class FeedForward {
@@ -63,7 +64,7 @@ class FeedForward {
   at::Tensor operator()(const at::Tensor& normed) const;
 
  private:
-  at::Tensor in_, gate_, out_;  // gate_ undefined where there is none
+  Linear in_, gate_, out_;  // gate_ undefined where there is none
 };
 
 // x + attention(norm x), then + feed_forward(norm x); a decoder's with x + cross(norm x) between.

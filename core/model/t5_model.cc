@@ -34,7 +34,7 @@ class Model : public LanguageModel {
       : geometry_(OnDevice(T5Geometry(config), weights)),
         digest_(std::move(digest)),
         embedding_(weights.at("shared.weight")),
-        head_(config.tied ? embedding_ : weights.at("lm_head.weight")),
+        head_(config.tied ? Linear(embedding_) : Linear(weights, "lm_head")),
         head_scale_(config.tied ? 1 / std::sqrt(static_cast<double>(config.width)) : 1),
         encoder_bias_(weights.at(absl::StrCat("encoder", kRelativeBias)), config, true),
         encoder_(Blocks(weights, config, false)),
@@ -136,12 +136,13 @@ class Model : public LanguageModel {
 
   // x [B, P, d] before the final norm -> float32 [B, P, vocabulary]
   at::Tensor Logits(const at::Tensor& x) const {
-    return at::linear(decoder_norm_(x) * head_scale_, head_).to(at::kFloat);
+    return head_(decoder_norm_(x) * head_scale_).to(at::kFloat);
   }
 
   const ModelGeometry geometry_;
   const std::string digest_;
-  const at::Tensor embedding_, head_;
+  const at::Tensor embedding_;
+  const Linear head_;
   const double head_scale_;
   const RelativeBias encoder_bias_;
   const std::vector<Block> encoder_;
@@ -158,9 +159,7 @@ absl::StatusOr<std::shared_ptr<const LanguageModel>> CreateT5Model(const T5Confi
                                                                    const StateDict& weights,
                                                                    std::string digest) {
   DDPT_RETURN_IF_ERROR(ValidateT5Config(config));
-  TensorShapes found;
-  for (const auto& [name, weight] : weights) found[name] = weight.sizes().vec();
-  DDPT_RETURN_IF_ERROR(CheckShapes(T5TensorShapes(config), found, "t5"));
+  DDPT_RETURN_IF_ERROR(CheckShapes(T5TensorShapes(config), ShapesOf(weights), "t5"));
   return std::make_shared<const t5::Model>(config, weights, std::move(digest));
 }
 

@@ -23,12 +23,31 @@ std::string List(const char* title, const std::vector<std::string>& names) {
   return text;
 }
 
+int64_t Elements(const std::vector<int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
 }  // namespace
+
+bool IsMatrix(std::string_view name, const std::vector<int64_t>& shape) {
+  return shape.size() == 2 && !name.ends_with("wte.weight") && !name.ends_with("shared.weight") &&
+         !name.ends_with("relative_attention_bias.weight");
+}
+
+uint64_t KeptBytes(const TensorShapes& shapes, ModelDtype dtype) {
+  const uint64_t element = dtype == ModelDtype::kFloat32 ? 4 : 2;
+  uint64_t bytes = 0;
+  for (const auto& [name, shape] : shapes) {
+    const bool packed = dtype == ModelDtype::kInt8 && IsMatrix(name, shape);
+    bytes += packed ? Elements(shape) + element * shape[0] : element * Elements(shape);
+  }
+  return bytes;
+}
 
 int64_t ParameterCount(const TensorShapes& shapes) {
   int64_t parameters = 0;
   for (const auto& [name, shape] : shapes) {
-    parameters += std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+    parameters += Elements(shape);
   }
   return parameters;
 }

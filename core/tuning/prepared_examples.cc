@@ -42,7 +42,8 @@ absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& 
   encoded.reserve(dataset.examples.size());
   for (const TrainingExample& text : dataset.examples) {
     EncodedExample example;
-    DDPT_ASSIGN_OR_RETURN(example.instruction_ids, tokenizer.Encode(text.instruction));
+    DDPT_ASSIGN_OR_RETURN(example.instruction_ids,
+                          EncodeInstruction(tokenizer, model.geometry().habits, text.instruction));
     DDPT_ASSIGN_OR_RETURN(example.answer_ids, tokenizer.Encode(text.code));
     example.answer_ids.push_back(model.geometry().end_token);
     DDPT_RETURN_IF_ERROR(CheckLength(model, example, encoded.size() + 1, context_length));

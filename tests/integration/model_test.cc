@@ -32,6 +32,7 @@ TEST_F(ModelTest, TellsTheGeometry) {
   EXPECT_EQ(info->max_positions(), 2048u);
   EXPECT_EQ(info->parameters(), static_cast<uint64_t>(geometry.parameters));
   EXPECT_EQ(info->dtype(), "float32");
+  EXPECT_EQ(info->habits(), "codet5p");
 }
 
 TEST_F(ModelTest, IsDescribedWithoutBeingLoaded) {
@@ -42,7 +43,9 @@ TEST_F(ModelTest, IsDescribedWithoutBeingLoaded) {
   EXPECT_THAT(*text, testing::HasSubstr(absl::StrCat("family codet5p-parallel, ",
                                                      base_->model->geometry().parameters)));
   EXPECT_THAT(*text, testing::HasSubstr("decoder: 2 layers of width 32"));
-  EXPECT_THAT(*text, testing::HasSubstr("float32 fits"));
+  EXPECT_THAT(*text, testing::HasSubstr("as float32 (fits)"));
+  EXPECT_THAT(*text, testing::HasSubstr(base_->model->digest()));
+  EXPECT_THAT(*text, testing::HasSubstr("habits codet5p"));
   config.model = base_->directory + "/tasks";
   EXPECT_EQ(DescribeModel(config).status().code(), absl::StatusCode::kNotFound);
 }

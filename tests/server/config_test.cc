@@ -33,6 +33,13 @@ std::string ErrorOf(const std::vector<std::string>& arguments) {
   return line.ok() ? "" : std::string(line.status().message());
 }
 
+TEST(ConfigTest, UnknownHabitsAndDtypesAreRefusedWithThoseThatThereAre) {
+  EXPECT_THAT(ErrorOf({"--habits", "gpt"}),
+              HasSubstr("habits: \"gpt\" is none of auto, t5, codet5p"));
+  EXPECT_THAT(ErrorOf({"--dtype", "int4"}),
+              HasSubstr("dtype: \"int4\" is none of auto, float32, bfloat16, float16, int8"));
+}
+
 TEST(ConfigTest, DefaultsAreValid) {
   const auto line = ParseCommandLine({}, Variables({}));
   ASSERT_TRUE(line.ok()) << line.status();

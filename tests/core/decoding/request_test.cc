@@ -8,6 +8,7 @@
 
 #include "core/base/status.h"
 #include "core/decoding/options.h"
+#include "core/text/tokenizer.h"
 
 namespace ddpt {
 namespace {
@@ -20,7 +21,7 @@ ModelGeometry Geometry() {
   geometry.vocabulary_size = 100;
   geometry.max_positions = 8;
   geometry.start_token = 50;
-  geometry.instruction_in_decoder = true;
+  geometry.habits.instruction_in_decoder = true;
   return geometry;
 }
 
@@ -33,6 +34,37 @@ PromptedRequest Request() {
 
 std::shared_ptr<const Tensor> Prompt(std::vector<int64_t> shape, std::vector<float> data) {
   return std::make_shared<const Tensor>(Tensor{std::move(shape), std::move(data)});
+}
+
+TEST(RequestTest, HabitsMayLeaveTheStartTokenOutBeforeAPrefix) {
+  ModelGeometry geometry = Geometry();
+  geometry.habits.start_token = false;
+  EXPECT_THAT(DecoderIds(Request(), geometry), ElementsAre(1, 2));
+}
+
+TEST(RequestTest, DecoderWithoutPrefixHasTheStartTokenWhateverTheHabits) {
+  ModelGeometry geometry = Geometry();
+  geometry.habits.start_token = false;
+  PromptedRequest request = Request();
+  request.prefix = DecoderPrefix::kNone;
+  EXPECT_THAT(DecoderIds(request, geometry), ElementsAre(50));
+}
+
+TEST(RequestTest, TemplateStandsAroundAnInstructionInWords) {
+  const auto tokenizer = Tokenizer::Load(std::string(DDPT_TEST_DATA) + "/tokenizer_gpt2").value();
+  const Habits habits = FindHabits("instructcodet5p").value();
+  const std::vector<uint32_t> ids = EncodeInstruction(*tokenizer, habits, "reverse a list").value();
+  EXPECT_EQ(tokenizer->Decode(ids),
+            "Below is an instruction that describes a task. Write a response that appropriately "
+            "completes the request.\n\n### Instruction:\nreverse a list\n\n### Response:");
+}
+
+TEST(RequestTest, SpecialTokensStandAroundAnInstructionOfT5) {
+  const auto tokenizer =
+      Tokenizer::Load(std::string(DDPT_TEST_DATA) + "/tokenizer_roberta").value();
+  const auto ids = EncodeInstruction(*tokenizer, FindHabits("t5").value(), "return x").value();
+  EXPECT_EQ(ids.front(), tokenizer->IdOf("<s>"));
+  EXPECT_EQ(ids.back(), tokenizer->IdOf("</s>"));
 }
 
 TEST(RequestTest, ManualPromptStandsBeforeTheInstructionInTheEncoder) {
@@ -54,7 +86,7 @@ TEST(RequestTest, PrefixNoneIsTheStartTokenAlone) {
 
 TEST(RequestTest, HabitIsTheModels) {
   ModelGeometry geometry = Geometry();
-  geometry.instruction_in_decoder = false;
+  geometry.habits.instruction_in_decoder = false;
   EXPECT_THAT(DecoderIds(Request(), geometry), ElementsAre(50));
 }
 

@@ -26,7 +26,7 @@ std::string Golden::Directory(const std::string& name) {
   return std::string(DDPT_TEST_DATA) + "/" + name;
 }
 
-Golden Golden::Load(const std::string& name, DataType dtype) {
+Golden Golden::Load(const std::string& name, ModelDtype dtype) {
   const auto file = SafetensorsFile::Open(Directory(name) + "/expected.safetensors").value();
   const auto tensor = [&](const char* key) { return file->tensors().at(key).ToTensor(); };
   const auto torch = [&](const char* key) { return ToTorch(tensor(key), "cpu"); };
@@ -42,7 +42,7 @@ Golden Golden::Load(const std::string& name, DataType dtype) {
                 .greedy = IdRows(tensor("greedy"))};
   const ModelGeometry& geometry = golden.model->geometry();
   for (auto& prefix : golden.prefixes) {
-    if (!geometry.instruction_in_decoder) prefix.clear();
+    if (!geometry.habits.instruction_in_decoder) prefix.clear();
     prefix.insert(prefix.begin(), geometry.start_token);
   }
   return golden;

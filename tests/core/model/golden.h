@@ -19,7 +19,7 @@ struct Golden {
 
   static std::string Directory(const std::string& name);
   // Ends the test where the files do not load.
-  static Golden Load(const std::string& name, DataType dtype = DataType::kFloat32);
+  static Golden Load(const std::string& name, ModelDtype dtype = ModelDtype::kFloat32);
 
   std::shared_ptr<const LanguageModel> model;
   Rows instructions, answers;

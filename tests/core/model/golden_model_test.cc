@@ -118,10 +118,18 @@ TEST_P(GoldenModelTest, StackedTrunksAreTheBatchs) {
             1e-4);
 }
 
+TEST_P(GoldenModelTest, Int8IsClose) {
+  const Golden packed = Golden::Load(GetParam(), ModelDtype::kInt8);
+  const at::Tensor logprobs = packed.LogProbs(WithPrompt(*packed.model, packed.prompt, ids_));
+  EXPECT_EQ(packed.model->geometry().dtype, ModelDtype::kInt8);
+  EXPECT_LT((logprobs - golden_.logprobs_prompted).abs().mean().item<double>(), 0.1);
+  EXPECT_EQ(packed.model->digest(), model_.digest());
+}
+
 TEST_P(GoldenModelTest, Bfloat16IsClose) {
-  const Golden half = Golden::Load(GetParam(), DataType::kBFloat16);
+  const Golden half = Golden::Load(GetParam(), ModelDtype::kBFloat16);
   const at::Tensor logprobs = half.LogProbs(WithPrompt(*half.model, half.prompt, ids_));
-  EXPECT_EQ(half.model->geometry().dtype, DataType::kBFloat16);
+  EXPECT_EQ(half.model->geometry().dtype, ModelDtype::kBFloat16);
   EXPECT_LT(Difference(logprobs, golden_.logprobs_prompted), t5_ ? 1.0 : 0.5);
   EXPECT_EQ(half.model->digest(), model_.digest());
 }

@@ -192,6 +192,54 @@ TEST_F(LoadTest, DigestDependsOnWeightsAndConfiguration) {
   EXPECT_NE(configured, weighted);
 }
 
+TEST_F(LoadTest, Float16IsForAGpu) {
+  EXPECT_THAT(Message(LoadLanguageModel(directory_, {.dtype = ModelDtype::kFloat16}).status()),
+              HasSubstr("dtype: float16 needs a GPU"));
+}
+
+TEST_F(LoadTest, WeightsStoredInFourBytesStaySoByDefault) {
+  ASSERT_TRUE(Load().ok());
+  const auto model = LoadLanguageModel(directory_, {.dtype = ModelDtype::kAuto});
+  EXPECT_EQ((*model)->geometry().dtype, ModelDtype::kFloat32);
+}
+
+TEST_F(LoadTest, HabitsAreThoseThatAreAskedFor) {
+  ASSERT_TRUE(Load().ok());
+  const auto model = LoadLanguageModel(directory_, {.habits = "codet5p-humaneval"});
+  EXPECT_EQ((*model)->geometry().habits.name, "codet5p-humaneval");
+}
+
+TEST_F(LoadTest, HabitsOfAnInstructCheckpointComeWithItsDirectory) {
+  const std::string snapshot = directory_ + "/models--x--instructcodet5p-16b/snapshots/0123";
+  fs::create_directories(snapshot);
+  ASSERT_TRUE(Load().ok());
+  for (const char* file : {"/config.json", "/model.safetensors"}) {
+    fs::copy(directory_ + file, snapshot + file);
+  }
+  EXPECT_EQ(LoadLanguageModel(snapshot, {}).value()->geometry().habits.name, "instructcodet5p");
+}
+
+TEST_F(LoadTest, ProgressEndsWithAllBytes) {
+  ASSERT_TRUE(Load().ok());
+  uint64_t last = 0, sum = 0, calls = 0;
+  LoadOptions options;
+  options.on_progress = [&](uint64_t done, uint64_t total) {
+    EXPECT_GT(done, last);
+    last = done;
+    sum = total;
+    ++calls;
+  };
+  ASSERT_TRUE(LoadLanguageModel(directory_, options).ok());
+  EXPECT_EQ(last, InspectModel(directory_, {})->stored_bytes);
+  EXPECT_EQ(last, sum);
+  EXPECT_EQ(calls, weights_.size());
+}
+
+TEST_F(LoadTest, DigestNeedsNoModel) {
+  ASSERT_TRUE(Load().ok());
+  EXPECT_EQ(*DigestModel(directory_), LoadLanguageModel(directory_, {}).value()->digest());
+}
+
 TEST_F(LoadTest, DeviceThatIsNoneIsRefused) {
   EXPECT_THAT(Message(LoadLanguageModel(directory_, {.device = "tpu"}).status()),
               HasSubstr("device: \"tpu\" is not cpu or cuda:N"));
@@ -212,7 +260,7 @@ TEST(LoadGoldenTest, GeometryIsThatOfTheConfiguration) {
   EXPECT_EQ(geometry.encoder.width, 32);
   EXPECT_EQ(geometry.decoder.layers, 3);
   EXPECT_EQ(geometry.device, "cpu");
-  EXPECT_TRUE(geometry.instruction_in_decoder);
+  EXPECT_TRUE(geometry.habits.instruction_in_decoder);
 }
 
 }  // namespace

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <utility>
+
+#include "core/model/state_dict.h"
+
+namespace ddpt {
+
+// y = x W^T + b, with W in the dtype of x or in int8 with one bfloat16 scale an output (then y is
+// bfloat16). Differentiable with respect to x, and to W and b where they are floating and require
+// it. Shares the memory of the weights. Thread-safe.
+class Linear {
+ public:
+  Linear() = default;  // undefined: not to be called
+  // PREFIX.weight [out, in], PREFIX.weight_scale [out] where that is int8, PREFIX.bias [out] where
+  // there is such. Throws std::out_of_range where there is no weight.
+  Linear(const StateDict& weights, const std::string& prefix);
+  explicit Linear(at::Tensor weight) : weight_(std::move(weight)) {}
+
+  bool defined() const { return weight_.defined(); }
+  // x [..., in] -> [..., out].
+  at::Tensor operator()(const at::Tensor& x) const;
+
+ private:
+  at::Tensor weight_, scale_, bias_;  // scale_, bias_ undefined where there is none
+};
+
+}  // namespace ddpt

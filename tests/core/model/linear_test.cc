@@ -1,0 +1,57 @@
+#include "core/model/linear.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+
+#include "tests/core/model/golden.h"
+
+namespace ddpt {
+namespace {
+
+// Eight-bit weights [48, 32] with their scales and a bias, and the same as floats.
+struct Int8LinearTest : testing::Test {
+  Int8LinearTest() {
+    at::manual_seed(1);
+    weights["map.weight"] = at::randint(-127, 128, {48, 32}, at::kChar);
+    weights["map.weight_scale"] = at::rand({48}).to(at::kBFloat16);
+    weights["map.bias"] = at::randn({48}).to(at::kBFloat16);
+    wide = weights["map.weight"].to(at::kFloat) *
+           weights["map.weight_scale"].to(at::kFloat).unsqueeze(1);
+  }
+
+  // What bfloat16 may lose, as a share of the largest output.
+  double Loss(const at::Tensor& x) const {
+    const at::Tensor exact =
+        at::linear(x.to(at::kFloat), wide, weights.at("map.bias").to(at::kFloat));
+    return Difference(Linear(weights, "map")(x).to(at::kFloat), exact) /
+           exact.abs().max().item<double>();
+  }
+
+  StateDict weights;
+  at::Tensor wide;
+};
+
+TEST_F(Int8LinearTest, FewRows) { EXPECT_LT(Loss(at::randn({2, 3, 32}).to(at::kBFloat16)), 0.01); }
+
+TEST_F(Int8LinearTest, ManyRows) {
+  EXPECT_LT(Loss(at::randn({2, 99, 32}).to(at::kBFloat16)), 0.01);
+}
+
+TEST_F(Int8LinearTest, GradientOfItsInputIsThatOfTheWideWeights) {
+  const at::AutoGradMode gradients(true);
+  const at::Tensor x = at::randn({5, 32}).to(at::kBFloat16).set_requires_grad(true);
+  Linear(weights, "map")(x).to(at::kFloat).sum().backward();
+  const at::Tensor exact = wide.sum(0).expand({5, 32});
+  EXPECT_LT(Difference(x.grad().to(at::kFloat), exact), 0.01 * exact.abs().max().item<double>());
+}
+
+TEST(LinearTest, FloatingWeightsAreMultipliedAsTheyAre) {
+  const StateDict weights = {{"map.weight", at::randn({4, 3})}, {"map.bias", at::randn({4})}};
+  const at::Tensor x = at::randn({2, 3});
+  EXPECT_TRUE(at::equal(Linear(weights, "map")(x),
+                        at::linear(x, weights.at("map.weight"), weights.at("map.bias"))));
+}
+
+}  // namespace
+}  // namespace ddpt
