@@ -4,12 +4,13 @@
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
+#include <chrono>
 #include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/machine_peak.h"
-#include "core/base/file.h"
+#include "core/base/memory.h"
 #include "core/base/status.h"
 #include "core/decoding/request.h"
 #include "core/model/batch.h"
@@ -22,11 +23,9 @@
 namespace ddpt {
 namespace {
 
-constexpr uint64_t kConfigLimit = 1 << 20;
-
 struct Subject {
-  Codet5pConfig config;
-  std::shared_ptr<const LanguageModel> model;
+  std::shared_ptr<const LanguageModel> model = nullptr;
+  TensorShapes shapes = {};
 };
 
 Codet5pConfig EmbeddedGeometry() {
@@ -38,22 +37,25 @@ Codet5pConfig EmbeddedGeometry() {
   return config;
 }
 
-absl::StatusOr<Subject> MakeSubject(const BenchGenerateOptions& options) {
-  Subject subject;
-  if (!options.model.empty()) {
-    const std::string path = options.model + "/config.json";
-    DDPT_ASSIGN_OR_RETURN(const std::string json, ReadFile(path, kConfigLimit));
-    DDPT_ASSIGN_OR_RETURN(subject.config, ParseCodet5pConfig(json, path));
-    DDPT_ASSIGN_OR_RETURN(subject.model,
-                          LoadLanguageModel(options.model, {.dtype = options.dtype}));
-    return subject;
-  }
-  subject.config = EmbeddedGeometry();
-  StateDict weights = RandomCodet5pWeights(subject.config, /*seed=*/0);
-  if (options.dtype == DataType::kBFloat16) {
+absl::StatusOr<Subject> RandomSubject(ModelDtype dtype) {
+  const Codet5pConfig config = EmbeddedGeometry();
+  StateDict weights = RandomCodet5pWeights(config, /*seed=*/0);
+  if (dtype == ModelDtype::kBFloat16) {
     for (auto& [name, weight] : weights) weight = weight.to(at::kBFloat16);
+  } else if (dtype != ModelDtype::kFloat32) {
+    return FieldError("dtype", absl::StrCat(Piece(ModelDtypeName(dtype)), " needs a model"));
   }
-  DDPT_ASSIGN_OR_RETURN(subject.model, CreateCodet5pModel(subject.config, weights));
+  Subject subject{.shapes = ShapesOf(weights)};
+  DDPT_ASSIGN_OR_RETURN(subject.model, CreateCodet5pModel(config, weights));
+  return subject;
+}
+
+absl::StatusOr<Subject> MakeSubject(const BenchGenerateOptions& options) {
+  if (options.model.empty()) return RandomSubject(options.dtype);
+  const LoadOptions load{.dtype = options.dtype};
+  DDPT_ASSIGN_OR_RETURN(const ModelInspection inspection, InspectModel(options.model, load));
+  Subject subject{.shapes = inspection.shapes};
+  DDPT_ASSIGN_OR_RETURN(subject.model, LoadLanguageModel(options.model, load));
   return subject;
 }
 
@@ -101,38 +103,47 @@ struct Weights {
   double head = 0;    // logits
 };
 
-Weights CountWeights(const Codet5pConfig& config) {
+Weights CountWeights(const TensorShapes& shapes) {
   Weights weights;
-  for (const auto& [name, shape] : Codet5pTensorShapes(config)) {
-    if (shape.size() != 2 || absl::StrContains(name, "wte.")) continue;
-    const double size = static_cast<double>(shape[0]) * static_cast<double>(shape[1]);
-    const bool of_input =
-        absl::StartsWith(name, "enc") || absl::StrContains(name, "crossattention.qkv_proj");
-    (absl::StrContains(name, "lm_head") ? weights.head
-     : of_input                         ? weights.input
-                                        : weights.output) += size;
+  const bool tied = !shapes.contains("lm_head.weight") && shapes.contains("shared.weight");
+  for (const auto& [name, shape] : shapes) {
+    const bool head = absl::StrContains(name, "lm_head") || (tied && name == "shared.weight");
+    if (shape.size() != 2 || (!head && !IsMatrix(name, shape))) continue;
+    const bool of_input = absl::StartsWith(name, "enc") ||
+                          absl::StrContains(name, "crossattention.qkv_proj") ||
+                          absl::StrContains(name, "EncDecAttention.k.") ||
+                          absl::StrContains(name, "EncDecAttention.v.");
+    (head       ? weights.head
+     : of_input ? weights.input
+                : weights.output) += static_cast<double>(shape[0]) * static_cast<double>(shape[1]);
   }
   return weights;
 }
 
-// Matrices and attention; the cross-attention of the one layer that has it.
-void CountWork(const BenchGenerateOptions& options, const Codet5pConfig& config,
-               BenchGenerateResult& result) {
-  const Weights weights = CountWeights(config);
+// Bytes of a weight in the matrices of a token's way.
+double WeightSize(ModelDtype dtype) {
+  return dtype == ModelDtype::kFloat32 ? 4 : dtype == ModelDtype::kInt8 ? 1 : 2;
+}
+
+// Matrices and attention; T5 looks at the encoder in every decoder layer, the parallel-block family
+// in one.
+void CountWork(const BenchGenerateOptions& options, const ModelGeometry& geometry,
+               const Weights& weights, BenchGenerateResult& result) {
   const double rows = options.batch, in = options.input_tokens, out = options.output_tokens;
   const double prefix = result.prefix_tokens, steps = out - 1, decoded = prefix + steps;
-  const double encoder = config.encoder.width * config.encoder.layers;
-  const double decoder = config.decoder.width * config.decoder.layers;
+  const double encoder = geometry.encoder.width * geometry.encoder.layers;
+  const double decoder = geometry.decoder.width * geometry.decoder.layers;
+  const double cross = geometry.family == "t5" ? decoder : geometry.decoder.width;
   // A token looks at itself and what stands before it.
   const double looks = prefix * prefix + steps * prefix + steps * (steps + 1) / 2;
-  const double attention =
-      encoder * in * in + decoder * looks + config.decoder.width * decoded * in;
+  const double attention = encoder * in * in + decoder * looks + cross * decoded * in;
   result.flop = 2 * rows * (in * weights.input + decoded * weights.output + out * weights.head) +
                 4 * rows * attention;
-  const double caches =
-      2 * rows * (decoder * (looks - prefix * prefix) + config.decoder.width * steps * in);
+  const double caches = 2 * rows * (decoder * (looks - prefix * prefix) + cross * steps * in);
+  const double element = geometry.dtype == ModelDtype::kFloat32 ? 4 : 2;
   result.bytes =
-      ElementSize(options.dtype) * (weights.input + out * (weights.output + weights.head) + caches);
+      WeightSize(geometry.dtype) * (weights.input + out * (weights.output + weights.head)) +
+      element * caches;
 }
 
 absl::StatusOr<std::vector<PromptedRequest>> Validate(const BenchGenerateOptions& options,
@@ -160,12 +171,18 @@ absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& op
   DDPT_RETURN_IF_ERROR(Within("threads", options.threads, 256));
   DDPT_RETURN_IF_ERROR(Within("runs", options.runs, 1'000'000));
   at::set_num_threads(static_cast<int>(options.threads));
+  const auto start = std::chrono::steady_clock::now();
   DDPT_ASSIGN_OR_RETURN(const Subject subject, MakeSubject(options));
+  const std::chrono::duration<double> loading = std::chrono::steady_clock::now() - start;
   const ModelGeometry& geometry = subject.model->geometry();
   DDPT_ASSIGN_OR_RETURN(const auto requests, Validate(options, geometry));
 
   BenchGenerateResult result;
   result.parameters = geometry.parameters;
+  result.dtype = geometry.dtype;
+  result.load_seconds = loading.count();
+  result.kept_bytes = KeptBytes(subject.shapes, geometry.dtype);
+  result.peak_bytes = PeakMemory();
   result.prefix_tokens = DecoderIds(requests[0], geometry).size();
   const c10::NoGradGuard no_grad;
   std::vector<at::Tensor> chosen;
@@ -179,11 +196,11 @@ absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& op
     const int64_t* ids = rows.const_data_ptr<int64_t>() + row * options.output_tokens;
     result.tokens.emplace_back(ids, ids + options.output_tokens);
   }
-  CountWork(options, subject.config, result);
-  const Weights weights = CountWeights(subject.config);
+  const Weights weights = CountWeights(subject.shapes);
+  CountWork(options, geometry, weights, result);
   result.peak_flops = MeasureFlops(options.threads);
   result.peak_bandwidth = MeasureReadBandwidth(
-      options.threads, static_cast<size_t>(ElementSize(options.dtype) *
+      options.threads, static_cast<size_t>(WeightSize(geometry.dtype) *
                                            (weights.output + weights.head) / options.threads));
   return result;
 }

@@ -8,27 +8,31 @@
 
 #include "absl/status/statusor.h"
 #include "client/bench.h"
-#include "core/base/tensor.h"
+#include "core/model/geometry.h"
 
 namespace ddpt {
 
 // Time to generate greedily from start to end, without any server: encoder, prefill, then a token a
 // step for all rows together, whatever the tokens are. The decoder's prefix is the model's habit.
 struct BenchGenerateOptions {
-  std::string model;                    // Hugging Face directory; "": random weights, see below
-  DataType dtype = DataType::kFloat32;  // of the computation
-  size_t batch = 1;                     // rows, 1..256
-  size_t input_tokens = 64;             // of each instruction, 1..the model's positions
-  size_t output_tokens = 64;            // of each answer, 1..the positions that are left
-  size_t threads = 1;                   // of LibTorch, 1..256
-  size_t runs = 10;                     // timed ones, after one that is not
+  std::string model;                        // Hugging Face directory; "": random weights, see below
+  ModelDtype dtype = ModelDtype::kFloat32;  // random weights: kFloat32 or kBFloat16
+  size_t batch = 1;                         // rows, 1..256
+  size_t input_tokens = 64;                 // of each instruction, 1..the model's positions
+  size_t output_tokens = 64;                // of each answer, 1..the positions that are left
+  size_t threads = 1;                       // of LibTorch, 1..256
+  size_t runs = 10;                         // timed ones, after one that is not
 };
 
 struct BenchGenerateResult : BenchResult {
   // [batch][output_tokens], of the last run.
   std::vector<std::vector<uint32_t>> tokens;
   int64_t parameters = 0;
-  size_t prefix_tokens = 0;  // of the decoder, the start token included
+  size_t prefix_tokens = 0;                 // of the decoder, the start token included
+  ModelDtype dtype = ModelDtype::kFloat32;  // never kAuto
+  double load_seconds = 0;                  // of a model from a directory
+  uint64_t kept_bytes = 0;                  // of the weights
+  uint64_t peak_bytes = 0;                  // most memory of the process, after loading
 };
 
 // Blocks for all runs; sets LibTorch's number of threads for the process. Random weights are those

@@ -166,12 +166,15 @@ nlohmann::ordered_json Report(const GenerateFlags& flags, const BenchGenerateRes
                          {"input_tokens", options.input_tokens},
                          {"prefix_tokens", result.prefix_tokens},
                          {"output_tokens", options.output_tokens},
-                         {"dtype", flags.dtype},
-                         {"parameters", result.parameters}});
+                         {"dtype", ModelDtypeName(result.dtype)},
+                         {"parameters", result.parameters},
+                         {"load_seconds", result.load_seconds},
+                         {"kept_bytes", result.kept_bytes},
+                         {"peak_bytes_loading", result.peak_bytes}});
 }
 
 absl::Status RunGenerate(GenerateFlags& flags, Session& session) {
-  if (flags.dtype == "bfloat16") flags.options.dtype = DataType::kBFloat16;
+  DDPT_ASSIGN_OR_RETURN(flags.options.dtype, ParseModelDtype(flags.dtype));
   BenchGenerateResult result;
   {
     ProgressBar progress(session.err, session.terminal, "generating");
@@ -197,8 +200,7 @@ void AddGenerate(CLI::App& bench, Session& session) {
   auto flags = std::make_shared<GenerateFlags>();
   BenchGenerateOptions& options = flags->options;
   command->add_option("--model", options.model, "Hugging Face directory; default: random weights");
-  command->add_option("--dtype", flags->dtype, "Of the computation")
-      ->check(CLI::IsMember({"float32", "bfloat16"}))
+  command->add_option("--dtype", flags->dtype, "auto, float32, bfloat16, int8")
       ->capture_default_str();
   command->add_option("--batch", options.batch, "Answers a run")->capture_default_str();
   command->add_option("--input-tokens", options.input_tokens, "Of each instruction")
