@@ -21,7 +21,6 @@ import prompt_table as table
 MANUAL = ("python one liner to ", "Write a single line of Python code. ",
           "Answer the following instructions in one line of Python code:\n")
 MAX_PROMPT_RMS = 16  # at 4, DDPT fails with one seed in three
-KINDS = ["none", "manual 1", "manual 2", "manual 3", *table.FIXED]
 
 
 def parse():
@@ -41,22 +40,6 @@ def test_examples(data):
     return path
 
 
-def measure_trained(data, examples, method, seed, steps):
-    prompt = table.train(table.name_of("conala", method, seed), method, seed, "--data", data / "conala-train.json",
-                         "--format", "conala", "--steps", steps, "--max-prompt-rms", MAX_PROMPT_RMS)
-    return table.measure(examples, prompt)
-
-
-def cells(options):
-    examples = test_examples(options.data)
-    yield "conala", "none", 0, lambda: table.measure(examples, ())
-    for number, words in enumerate(MANUAL, 1):
-        yield "conala", f"manual {number}", 0, lambda: table.measure(examples, ("--prompt-text", words))
-    for seed in range(options.seeds):
-        for method in table.FIXED:
-            yield "conala", method, seed, lambda: measure_trained(options.data, examples, method, seed, options.steps)
-
-
 def main():
     options = parse()
     missing = [name for name in ("conala-train.json", "conala-test.json") if not (options.data / name).is_file()]
@@ -66,8 +49,10 @@ def main():
     table.with_server()
     with tempfile.TemporaryDirectory() as folder:
         cells_folder = options.cells or pathlib.Path(folder)
-        table.fill(cells_folder, cells(options))
-        table.print_table(table.read_rows(cells_folder, "conala", KINDS, options.seeds))
+        training = ("--data", options.data / "conala-train.json", "--format", "conala", "--steps", options.steps,
+                    "--max-prompt-rms", MAX_PROMPT_RMS)
+        table.fill(cells_folder, table.data_cells("conala", test_examples(options.data), MANUAL, options.seeds, *training))
+        table.print_table(table.read_rows(cells_folder, "conala", table.data_kinds(MANUAL), options.seeds))
 
 
 main()

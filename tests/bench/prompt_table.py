@@ -97,6 +97,22 @@ def bleu(sums):
     return math.exp(mean + min(0.0, 1 - reference / prediction))
 
 
+def data_cells(task, examples, wordings, seeds, *training, decoding=()):
+    """Cells of a data set: no prompt, wordings ("manual 1", ...) and prompts of a fixed text trained with the flags `training`."""
+    yield task, "none", 0, lambda: measure(examples, (), decoding)
+    for number, words in enumerate(wordings, 1):
+        yield task, f"manual {number}", 0, lambda: measure(examples, ("--prompt-text", words), decoding)
+    for seed in range(seeds):
+        for method in FIXED:
+            yield task, method, seed, lambda: measure(
+                examples, train(name_of(task, method, seed), method, seed, *training), decoding)
+
+
+def data_kinds(wordings):
+    """The kinds of prompt that data_cells measures."""
+    return ["none", *(f"manual {number}" for number in range(1, len(wordings) + 1)), *FIXED]
+
+
 FIELDS = 11
 BITS = 64
 
