@@ -4,17 +4,20 @@ An independent statement of the architecture, one example at a time and head by 
 
     python3 codet5p_golden.py
 
-makes codet5p_wide (decoder wider than the encoder, float32, one file, with buffers to ignore and a
-tokenizer) and codet5p_equal (equal widths, float16, two shards) beside this file. Each has
-expected.safetensors; id sequences in it are float32, -1 where a row is shorter.
+makes codet5p_wide* (decoder wider than the encoder) and codet5p_equal* (equal widths) beside this
+file, stored as the table below says, with buffers to ignore, each with an expected.safetensors of
+golden_expectations.py. Needs torch, safetensors and huggingface_hub.
 """
 
 import json
 import math
 import pathlib
+from functools import partial
 
 import torch
-from safetensors.torch import save_file
+from huggingface_hub import save_torch_state_dict
+
+from golden_expectations import save_expectations
 
 VOCABULARY, END = 300, 279
 MERGES = ["d e", "de f", "Ġ Ġ", "r e", "t u", "re tu", "r n", "retu rn", "i n", "( )", "Ġ =",
@@ -128,11 +131,8 @@ def run_stack(weights, prefix, shape, x, states=None):
     return norm(weights, prefix + "ln_f", x)
 
 
-def encode(config, weights, ids, prompt=None):
-    x = weights["encoder.wte.weight"][ids]
-    if prompt is not None:
-        x = torch.cat([prompt, x])
-    states = run_stack(weights, "encoder.", config["encoder"], x)
+def encode(config, weights, embedded):
+    states = run_stack(weights, "encoder.", config["encoder"], embedded)
     if "enc_to_dec_proj.weight" in weights:
         states = states @ weights["enc_to_dec_proj.weight"].T + weights["enc_to_dec_proj.bias"]
     return states
@@ -142,52 +142,6 @@ def logits_of(config, weights, states, ids):
     x = weights["decoder.transformer.wte.weight"][ids]
     x = run_stack(weights, "decoder.transformer.", config["decoder"], x, states)
     return x @ weights["decoder.lm_head.weight"].T + weights["decoder.lm_head.bias"]
-
-
-def answer_logprobs(config, weights, states, prefix, answer):
-    logits = logits_of(config, weights, states, torch.cat([prefix, answer[:-1]]))
-    chosen = torch.log_softmax(logits[len(prefix) - 1:], dim=-1)
-    return chosen.gather(1, answer[:, None])[:, 0]
-
-
-def greedy(config, weights, states, prefix, count):
-    ids, margin = prefix, float("inf")
-    for _ in range(count):
-        top = logits_of(config, weights, states, ids)[-1].topk(2)
-        margin = min(margin, float(top.values[0] - top.values[1]))
-        ids = torch.cat([ids, top.indices[:1]])
-    assert margin > 1e-3, f"two tokens too close for a golden file: {margin}"
-    return ids[len(prefix):]
-
-
-def padded(rows):
-    return torch.nn.utils.rnn.pad_sequence(
-        [row.detach().float() for row in rows], batch_first=True, padding_value=-1)
-
-
-def expectations(config, weights, draw, generator):
-    def ids(length):
-        return torch.randint(0, 256, (length,), generator=generator)
-
-    start = torch.tensor([END])
-    instructions = [ids(5), ids(9), ids(2)]
-    answers = [ids(7), ids(3), ids(11)]
-    prefixes = [torch.cat([start, row]) for row in instructions]
-    prompt = draw(3, config["encoder"]["n_embd"], scale=0.5).requires_grad_()
-    plain, prompted, decoded = [], [], []
-    for instruction, prefix, answer in zip(instructions, prefixes, answers):
-        states = encode(config, weights, instruction)
-        plain.append(answer_logprobs(config, weights, states, prefix, answer))
-        states = encode(config, weights, instruction, prompt)
-        prompted.append(answer_logprobs(config, weights, states, prefix, answer))
-        with torch.no_grad():
-            decoded.append(greedy(config, weights, states, prefix, 32))
-    loss = -torch.cat(prompted).mean()
-    loss.backward()
-    return {"instructions": padded(instructions), "answers": padded(answers),
-            "prompt": prompt.detach(), "prompt_gradient": prompt.grad, "loss": loss.detach()[None],
-            "logprobs_plain": padded(plain), "logprobs_prompted": padded(prompted),
-            "greedy": padded(decoded)}
 
 
 def byte_symbols():
@@ -214,16 +168,11 @@ def tokenizer():
 def shape_of(width, layers, heads, rotary_dim, **more):
     return {"model_type": "codet5p_module", "n_embd": width, "n_layer": layers, "n_head": heads,
             "rotary_dim": rotary_dim, "n_inner": None, "vocab_size": VOCABULARY,
-            "n_positions": 96, "n_ctx": 96, "activation_function": "gelu_new",
+            "n_positions": 640, "n_ctx": 640, "activation_function": "gelu_new",
             "layer_norm_epsilon": 1e-5, "bos_token_id": END, "eos_token_id": END} | more
 
 
-def save(tensors, path):
-    save_file(tensors, path)
-    path.chmod(0o644)
-
-
-def write(name, encoder, decoder, dtype, seed, shards=1, with_tokenizer=False):
+def write(name, shapes, dtype, seed, with_tokenizer=False, **files):
     folder = pathlib.Path(__file__).parent / name
     folder.mkdir(exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
@@ -232,33 +181,37 @@ def write(name, encoder, decoder, dtype, seed, shards=1, with_tokenizer=False):
         return (torch.randn(*shape, generator=generator) * scale + mean).to(dtype).float()
 
     config = {"model_type": "codet5p", "is_encoder_decoder": True, "pad_token_id": None,
-              "decoder_start_token_id": None, "encoder": encoder,
-              "decoder": decoder | {"is_decoder": True, "add_cross_attention": True}}
+              "decoder_start_token_id": None, "encoder": shapes[0],
+              "decoder": shapes[1] | {"is_decoder": True, "add_cross_attention": True}}
     weights = all_weights(config, draw)
-    save(expectations(config, weights, draw, generator), folder / "expected.safetensors")
-    stored = {key: weight.to(dtype).contiguous() for key, weight in weights.items()}
+
+    def prefix_of(instruction):
+        return torch.cat([torch.tensor([END]), instruction])
+
+    save_expectations(folder / "expected.safetensors", weights["encoder.wte.weight"],
+                      partial(encode, config, weights), partial(logits_of, config, weights),
+                      prefix_of, generator)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    if shards == 1:
-        block = "decoder.transformer.h.0.attn."
-        stored[block + "causal_mask"] = torch.ones(1, 1, 8, 8, dtype=torch.uint8)
-        stored[block + "scale_attn"] = torch.tensor(2.0)
-        save(stored, folder / "model.safetensors")
-    else:
-        names = sorted(stored)
-        files = {key: f"model-{i * shards // len(names) + 1:05}-of-{shards:05}.safetensors"
-                 for i, key in enumerate(names)}
-        for file in set(files.values()):
-            save({key: stored[key] for key in names if files[key] == file}, folder / file)
-        index = {"metadata": {}, "weight_map": files}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
+    stored = {key: weight.to(dtype) for key, weight in weights.items()}
+    block = "decoder.transformer.h.0.attn."
+    stored[block + "causal_mask"] = torch.ones(1, 1, 8, 8, dtype=torch.uint8)
+    stored[block + "scale_attn"] = torch.tensor(2.0)
+    save_torch_state_dict(stored, folder, **files)
     if with_tokenizer:
         (folder / "tokenizer.json").write_text(json.dumps(tokenizer(), ensure_ascii=False) + "\n")
         (folder / "tokenizer_config.json").write_text(
             json.dumps({"tokenizer_class": "CodeGenTokenizer", "eos_token": "<|endoftext|>"}) + "\n")
+    for path in folder.iterdir():
+        path.chmod(0o644)
 
 
 if __name__ == "__main__":
-    write("codet5p_wide", shape_of(32, 2, 4, 4), shape_of(48, 3, 4, 8), torch.float32, seed=1,
+    equal = shape_of(32, 2, 8, 4), shape_of(32, 2, 4, 6)
+    write("codet5p_wide", (shape_of(32, 2, 4, 4), shape_of(48, 3, 4, 8)), torch.float32, seed=1,
           with_tokenizer=True)
-    write("codet5p_equal", shape_of(32, 2, 8, 4), shape_of(32, 2, 4, 6), torch.float16, seed=2,
-          shards=2)
+    write("codet5p_wide_bin", (shape_of(16, 2, 4, 4), shape_of(24, 1, 4, 6)), torch.bfloat16,
+          seed=6, safe_serialization=False)
+    # The same weights in both.
+    write("codet5p_equal", equal, torch.float16, seed=2, max_shard_size="100KB")
+    write("codet5p_equal_bin", equal, torch.float16, seed=2, max_shard_size="100KB",
+          safe_serialization=False)

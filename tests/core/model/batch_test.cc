@@ -33,7 +33,8 @@ TEST(MeanNllTest, CountsOnlyTheMask) {
 TEST(WithPromptsTest, RowsOfDifferentPromptsAreTheSingleOnes) {
   const Golden golden = Golden::Load("codet5p_equal");
   const Tensor prompt = FromTorch(golden.prompt);
-  const std::vector<const Tensor*> prompts = {nullptr, &prompt, &prompt};
+  std::vector<const Tensor*> prompts(golden.instructions.size(), &prompt);
+  prompts[0] = nullptr;
   const at::Tensor mixed =
       golden.LogProbs(WithPrompts(*golden.model, prompts, golden.instructions));
   EXPECT_LT(Difference(mixed[0], golden.logprobs_plain[0]), 1e-4);

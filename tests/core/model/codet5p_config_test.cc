@@ -24,7 +24,7 @@ TEST(Codet5pConfigTest, ReadsThePublicWords) {
   EXPECT_EQ(config.decoder.rotary_dim, 8);
   EXPECT_EQ(config.decoder.inner, 4 * 48);
   EXPECT_EQ(config.vocabulary_size, 300);
-  EXPECT_EQ(config.max_positions, 96);
+  EXPECT_EQ(config.max_positions, 640);
   EXPECT_EQ(config.start_token, 279u);
   EXPECT_EQ(config.end_token, 279u);
 }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/safetensors.h"
 #include "core/model/decoder_trunk.h"
 
@@ -12,12 +13,16 @@ namespace {
 // The matrices here are so small that threads would only wait for each other.
 const bool kOneThread = (at::set_num_threads(1), true);
 
-Golden::Rows IdRows(const Tensor& padded) {
-  Golden::Rows rows(padded.shape[0]);
-  for (int64_t i = 0; i < padded.shape[0] * padded.shape[1]; ++i) {
-    if (padded.data[i] >= 0) rows[i / padded.shape[1]].push_back(uint32_t(padded.data[i]));
-  }
+Golden::Rows IdRows(const std::vector<Tensor>& tensors) {
+  Golden::Rows rows;
+  for (const Tensor& tensor : tensors) rows.emplace_back(tensor.data.begin(), tensor.data.end());
   return rows;
+}
+
+at::Tensor PaddedRows(const std::vector<Tensor>& tensors) {
+  std::vector<at::Tensor> rows;
+  for (const Tensor& tensor : tensors) rows.push_back(ToTorch(tensor, "cpu"));
+  return at::pad_sequence(rows, /*batch_first=*/true, /*padding_value=*/-1);
 }
 
 }  // namespace
@@ -28,18 +33,24 @@ std::string Golden::Directory(const std::string& name) {
 
 Golden Golden::Load(const std::string& name, ModelDtype dtype) {
   const auto file = SafetensorsFile::Open(Directory(name) + "/expected.safetensors").value();
-  const auto tensor = [&](const char* key) { return file->tensors().at(key).ToTensor(); };
+  const auto tensor = [&](const std::string& key) { return file->tensors().at(key).ToTensor(); };
   const auto torch = [&](const char* key) { return ToTorch(tensor(key), "cpu"); };
+  const auto rows = [&](const std::string& key) {
+    std::vector<Tensor> tensors;
+    const auto next = [&] { return absl::StrCat(key, ".", tensors.size()); };
+    while (file->tensors().contains(next())) tensors.push_back(tensor(next()));
+    return tensors;
+  };
   Golden golden{.model = LoadLanguageModel(Directory(name), {.dtype = dtype}).value(),
-                .instructions = IdRows(tensor("instructions")),
-                .answers = IdRows(tensor("answers")),
-                .prefixes = IdRows(tensor("instructions")),
+                .instructions = IdRows(rows("instruction")),
+                .answers = IdRows(rows("answer")),
+                .prefixes = IdRows(rows("instruction")),
                 .prompt = torch("prompt"),
                 .prompt_gradient = torch("prompt_gradient"),
                 .loss = tensor("loss").data[0],
-                .logprobs_plain = torch("logprobs_plain"),
-                .logprobs_prompted = torch("logprobs_prompted"),
-                .greedy = IdRows(tensor("greedy"))};
+                .logprobs_plain = PaddedRows(rows("logprobs_plain")),
+                .logprobs_prompted = PaddedRows(rows("logprobs_prompted")),
+                .greedy = IdRows(rows("greedy"))};
   const ModelGeometry& geometry = golden.model->geometry();
   for (auto& prefix : golden.prefixes) {
     if (!geometry.habits.instruction_in_decoder) prefix.clear();

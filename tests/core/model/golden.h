@@ -13,7 +13,9 @@
 
 namespace ddpt {
 
-// A checkpoint of tests/data/codet5p_golden.py or t5_golden.py and what it must compute.
+// A checkpoint of tests/data/codet5p_golden.py or t5_golden.py and what it must compute. The first
+// three rows are short; the fourth has an instruction of 512 tokens and an answer of one, the last
+// the other way round.
 struct Golden {
   using Rows = std::vector<std::vector<uint32_t>>;
 
@@ -28,7 +30,7 @@ struct Golden {
   at::Tensor prompt_gradient;  // of the mean nll under the prompt
   float loss;                  // that nll
   at::Tensor logprobs_plain, logprobs_prompted;  // [rows, longest answer], -1 in the padding
-  Rows greedy;                                   // 32 tokens under the prompt
+  Rows greedy;                                   // 64 tokens under the prompt
 
   // Log-probabilities of the answers of all rows as one padded batch, -1 in the padding.
   at::Tensor LogProbs(const EncoderBatch& inputs) const;

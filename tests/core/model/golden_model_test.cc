@@ -14,14 +14,14 @@ class GoldenModelTest : public testing::TestWithParam<const char*> {
  protected:
   Golden golden_ = Golden::Load(GetParam());
   const LanguageModel& model_ = *golden_.model;
-  // The scores of T5 are not scaled, so rounding weighs more; and the tied one listens less.
-  const bool t5_ = model_.geometry().family == "t5";
-  const double rounding_ = t5_ ? 3e-5 : 1e-5;
+  static constexpr double kRounding = 3e-5;  // what it may do over 512 tokens
   PaddedIds ids_ = PadIds(golden_.instructions, "cpu");
 };
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenModelTest,
-                         testing::Values("codet5p_wide", "codet5p_equal", "t5_tied", "t5_gated"),
+                         testing::Values("codet5p_wide", "codet5p_wide_bin", "codet5p_equal",
+                                         "codet5p_equal_bin", "t5_tied", "t5_tied_bin", "t5_gated",
+                                         "t5_gated_bin"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_P(GoldenModelTest, LogProbsWithoutPrompt) {
@@ -35,9 +35,8 @@ TEST_P(GoldenModelTest, LogProbsUnderSoftPrompt) {
 }
 
 TEST_P(GoldenModelTest, SoftPromptChangesTheLogits) {
-  EXPECT_GT(Difference(golden_.LogProbs(WithPrompt(model_, golden_.prompt, ids_)),
-                       golden_.LogProbs(WithoutPrompt(model_, ids_))),
-            0.1);
+  // Those of the files, which the model gives as the two tests above say.
+  EXPECT_GT(Difference(golden_.logprobs_prompted, golden_.logprobs_plain), 0.1);
 }
 
 TEST_P(GoldenModelTest, PaddingChangesNothing) {
@@ -48,7 +47,7 @@ TEST_P(GoldenModelTest, PaddingChangesNothing) {
     alone.answers = {golden_.answers[row]};
     const PaddedIds ids = PadIds(Golden::Rows{golden_.instructions[row]}, "cpu");
     const at::Tensor single = alone.LogProbs(WithPrompt(model_, golden_.prompt, ids))[0];
-    EXPECT_LT(Difference(single, padded[int64_t(row)].narrow(0, 0, single.size(0))), rounding_);
+    EXPECT_LT(Difference(single, padded[int64_t(row)].narrow(0, 0, single.size(0))), kRounding);
   }
 }
 
@@ -63,7 +62,7 @@ TEST_P(GoldenModelTest, LossAndGradientThroughTheCachedTrunk) {
   loss.backward();
   EXPECT_NEAR(loss.item<float>(), golden_.loss, 1e-5 * golden_.loss);
   const double scale = golden_.prompt_gradient.abs().max().item<double>();
-  EXPECT_LT(Difference(prompt.grad(), golden_.prompt_gradient), rounding_ * scale);
+  EXPECT_LT(Difference(prompt.grad(), golden_.prompt_gradient), kRounding * scale);
   EXPECT_FALSE(trunk.parts[0].requires_grad());
 }
 
@@ -74,7 +73,7 @@ TEST_P(GoldenModelTest, GreedyWithCacheIsTheUncachedOne) {
   auto [state, logits] = model_.Prefill(model_.Encode(inputs.embeddings, inputs.mask), inputs.mask,
                                         PadIds(golden_.prefixes, "cpu").ids, lengths);
   Golden::Rows decoded(lengths.size());
-  for (int step = 0; step < 32; ++step) {
+  for (int step = 0; step < 64; ++step) {
     const at::Tensor ids = at::argmax(logits, -1);
     for (size_t row = 0; row < decoded.size(); ++row) {
       decoded[row].push_back(uint32_t(ids[int64_t(row)].item<int64_t>()));
@@ -96,7 +95,7 @@ TEST_P(GoldenModelTest, OneTrunkServesManyPrompts) {
   const at::Tensor logprobs = TargetLogProbs(logits, batch.targets.expand({3, -1}));
   EXPECT_LT(Difference(logprobs[0], golden_.logprobs_prompted[1].narrow(0, 0, logprobs.size(1))),
             1e-4);
-  EXPECT_GT(Difference(logprobs[0], logprobs[1]), t5_ ? 0.005 : 0.01);
+  EXPECT_GT(Difference(logprobs[0], logprobs[1]), 0.01);
 }
 
 TEST_P(GoldenModelTest, StackedTrunksAreTheBatchs) {
@@ -106,8 +105,9 @@ TEST_P(GoldenModelTest, StackedTrunksAreTheBatchs) {
                                          Golden::Rows{golden_.answers[row]}, "cpu");
     cached.push_back(model_.Trunk(one.decoder_ids, one.positions));
   }
-  const DecoderTrunk stacked =
-      StackTrunks(std::vector<const DecoderTrunk*>{&cached[0], &cached[1], &cached[2]});
+  std::vector<const DecoderTrunk*> rows;
+  for (const DecoderTrunk& trunk : cached) rows.push_back(&trunk);
+  const DecoderTrunk stacked = StackTrunks(rows);
   const EncoderBatch inputs = WithPrompt(model_, golden_.prompt, ids_);
   const TargetBatch batch = BuildTargets(golden_.prefixes, golden_.answers, "cpu");
   const at::Tensor logits =
@@ -130,7 +130,7 @@ TEST_P(GoldenModelTest, Bfloat16IsClose) {
   const Golden half = Golden::Load(GetParam(), ModelDtype::kBFloat16);
   const at::Tensor logprobs = half.LogProbs(WithPrompt(*half.model, half.prompt, ids_));
   EXPECT_EQ(half.model->geometry().dtype, ModelDtype::kBFloat16);
-  EXPECT_LT(Difference(logprobs, golden_.logprobs_prompted), t5_ ? 1.0 : 0.5);
+  EXPECT_LT(Difference(logprobs, golden_.logprobs_prompted), 1.0);
   EXPECT_EQ(half.model->digest(), model_.digest());
 }
 

@@ -248,10 +248,8 @@ TEST_F(LoadTest, DeviceThatIsNoneIsRefused) {
 }
 
 TEST(LoadGoldenTest, ShardsOfPyTorchGiveTheSameModel) {
-  const std::string data = DDPT_TEST_DATA;
-  const auto model = LoadLanguageModel(data + "/torch_file/codet5p_equal", {});
-  ASSERT_TRUE(model.ok()) << model.status();
-  EXPECT_EQ((*model)->digest(), LoadLanguageModel(data + "/codet5p_equal", {}).value()->digest());
+  EXPECT_EQ(Golden::Load("codet5p_equal_bin").model->digest(),
+            Golden::Load("codet5p_equal").model->digest());
 }
 
 TEST(LoadGoldenTest, GeometryIsThatOfTheConfiguration) {
