@@ -83,6 +83,24 @@ TEST_P(GoldenModelTest, GreedyWithCacheIsTheUncachedOne) {
   EXPECT_EQ(decoded, golden_.greedy);
 }
 
+TEST_P(GoldenModelTest, LongAnswerTokenByTokenIsTheWholeOne) {
+  const int64_t last = int64_t(golden_.answers.size()) - 1;
+  const PaddedIds ids = PadIds(Golden::Rows{golden_.instructions.back()}, "cpu");
+  const EncoderBatch inputs = WithPrompt(model_, golden_.prompt, ids);
+  const Golden::Rows prefix = {golden_.prefixes.back()};
+  auto [state, logits] =
+      model_.Prefill(model_.Encode(inputs.embeddings, inputs.mask), inputs.mask,
+                     PadIds(prefix, "cpu").ids, std::vector<int64_t>{int64_t(prefix[0].size())});
+  std::vector<at::Tensor> found;
+  for (const uint32_t id : golden_.answers.back()) {
+    const at::Tensor token = at::full({1}, int64_t(id), at::kLong);
+    found.push_back(TargetLogProbs(logits, token));
+    logits = model_.Step(*state, token);
+  }
+  EXPECT_EQ(found.size(), 512u);
+  EXPECT_LT(Difference(at::cat(found), golden_.logprobs_prompted[last]), 1e-4);
+}
+
 TEST_P(GoldenModelTest, OneTrunkServesManyPrompts) {
   const TargetBatch batch =
       BuildTargets(Golden::Rows{golden_.prefixes[1]}, Golden::Rows{golden_.answers[1]}, "cpu");
