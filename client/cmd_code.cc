@@ -76,14 +76,17 @@ absl::StatusOr<nlohmann::ordered_json> GenerateExample(Client& client, v1::Gener
                                 {"output_tokens", choice.usage().output_tokens()}};
 }
 
+// `each`: the logarithms of all tokens, too.
 absl::StatusOr<nlohmann::ordered_json> ScoreExample(Client& client, v1::ScoreRequest request,
-                                                    const TrainingExample& example) {
+                                                    const TrainingExample& example, bool each) {
   request.set_instruction(example.instruction);
   request.set_code(example.code);
   DDPT_ASSIGN_OR_RETURN(const v1::ScoreResponse response, client.Score(request));
-  return nlohmann::ordered_json{{"instruction", example.instruction},
-                                {"nll", response.nll()},
-                                {"tokens", response.token_logprobs_size()}};
+  nlohmann::ordered_json json = {{"instruction", example.instruction},
+                                 {"nll", response.nll()},
+                                 {"tokens", response.token_logprobs_size()}};
+  if (each) json["token_logprobs"] = response.token_logprobs();
+  return json;
 }
 
 absl::Status Generate(GenerateFlags& flags, Session& session) {
@@ -120,7 +123,7 @@ absl::Status Score(ScoreFlags& flags, Session& session) {
   DDPT_ASSIGN_OR_RETURN(const auto client, session.Connect());
   if (!flags.examples.path.empty()) {
     return AnswerExamples(flags.examples, session, [&](const TrainingExample& example) {
-      return ScoreExample(*client, flags.request, example);
+      return ScoreExample(*client, flags.request, example, session.json);
     });
   }
   DDPT_ASSIGN_OR_RETURN(*flags.request.mutable_instruction(),
