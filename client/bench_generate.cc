@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 
@@ -199,9 +200,11 @@ absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& op
   const Weights weights = CountWeights(subject.shapes);
   CountWork(options, geometry, weights, result);
   result.peak_flops = MeasureFlops(options.threads);
+  // As many bytes as a token reads, or so many that no cache holds them.
+  constexpr double kBeyondCaches = 1e9;
+  const double read = WeightSize(geometry.dtype) * (weights.output + weights.head);
   result.peak_bandwidth = MeasureReadBandwidth(
-      options.threads, static_cast<size_t>(WeightSize(geometry.dtype) *
-                                           (weights.output + weights.head) / options.threads));
+      options.threads, static_cast<size_t>(std::min(read, kBeyondCaches) / options.threads));
   return result;
 }
 

@@ -22,9 +22,6 @@ namespace {
 
 constexpr uint64_t kMaxIndexBytes = 64 << 20;
 
-// Rows of a matrix that are quantised at a time, so that few are held in float32.
-constexpr int64_t kQuantizedRows = 1024;
-
 at::ScalarType TorchType(DataType dtype) {
   switch (dtype) {
     case DataType::kFloat16:
@@ -154,10 +151,9 @@ uint64_t StoredBytes(const CheckedWeights& weights) {
   return bytes;
 }
 
-void Hash(const std::string& name, const TensorView& view, Sha256* hash) {
+void HashHeader(const std::string& name, const TensorView& view, Sha256* hash) {
   hash->Update(absl::StrCat(name, "\n", Piece(DataTypeName(view.dtype)), "\n",
                             ShapeString(view.shape), "\n", view.bytes.size(), "\n"));
-  hash->Update(view.bytes);
 }
 
 // Of activations, and of what is no matrix.
@@ -177,17 +173,9 @@ ModelDtype Resolve(const LoadOptions& options, const CheckedWeights& weights) {
   return two_bytes && has_instructions ? ModelDtype::kBFloat16 : ModelDtype::kFloat32;
 }
 
-// Of a contiguous tensor. A sum is finite only where every term is; and it is taken piece by piece,
-// because each is widened first.
-bool IsFinite(const at::Tensor& weight) {
-  constexpr int64_t kPiece = 1 << 16;
-  const at::Tensor flat = weight.view({-1});
-  for (int64_t first = 0; first < flat.size(0); first += kPiece) {
-    const int64_t count = std::min(kPiece, flat.size(0) - first);
-    const at::Tensor sum = at::sum(flat.narrow(0, first, count), at::kDouble);
-    if (!std::isfinite(sum.item<double>())) return false;
-  }
-  return true;
+// A sum is finite only where every term is, and overflow is no weight either.
+bool IsFinite(const at::Tensor& values) {
+  return std::isfinite(at::sum(values, at::kDouble).item<double>());
 }
 
 // The largest weight of each output becomes 127 or a little less: the scale is rounded up to
@@ -199,30 +187,65 @@ std::pair<at::Tensor, at::Tensor> Quantize(const at::Tensor& rows) {
   return {at::round(wide / scale.to(at::kFloat).unsqueeze(1)).to(at::kChar), scale};
 }
 
-// Puts a weight into `out`, in the given dtype on the device; false where it is not finite.
-bool PutWeight(const std::string& name, const TensorView& view, ModelDtype dtype,
-               const at::Device& device, StateDict* out) {
-  // from_blob wants a mutable pointer; the view is copied and never written.
-  const at::Tensor stored = at::from_blob(const_cast<char*>(view.bytes.data()), view.shape,
-                                          at::TensorOptions(TorchType(view.dtype)));
-  if (dtype != ModelDtype::kInt8 || !IsMatrix(name, view.shape)) {
-    const at::Tensor weight = stored.to(ComputeType(dtype), /*non_blocking=*/false, /*copy=*/true);
-    (*out)[name] = weight.to(device);
-    return IsFinite(weight);
-  }
-  if (!IsFinite(stored)) return false;
-  const at::Tensor packed = at::empty(view.shape, at::kChar);
-  const at::Tensor scale = at::empty({view.shape[0]}, at::kBFloat16);
-  for (int64_t row = 0; row < view.shape[0]; row += kQuantizedRows) {
-    const int64_t count = std::min(kQuantizedRows, view.shape[0] - row);
-    const auto [values, scales] = Quantize(stored.narrow(0, row, count));
-    packed.narrow(0, row, count).copy_(values);
-    scale.narrow(0, row, count).copy_(scales);
-  }
-  (*out)[name] = packed.to(device);
-  (*out)[name.substr(0, name.rfind('.')) + kScaleOf] = scale.to(device);
-  return true;
+// Rows of a stored tensor: a piece small enough for a cache.
+TensorView Rows(const TensorView& view, int64_t first, int64_t count) {
+  const size_t row = view.bytes.size() / static_cast<size_t>(view.shape[0]);
+  TensorView piece{view.dtype, view.shape, view.bytes.substr(first * row, count * row)};
+  piece.shape[0] = count;
+  return piece;
 }
+
+// Memory that belongs to a mapped file and is only read: from_blob wants a mutable pointer.
+at::Tensor Wrap(const TensorView& view) {
+  return at::from_blob(const_cast<char*>(view.bytes.data()), view.shape,
+                       at::TensorOptions(TorchType(view.dtype)));
+}
+
+// Calls visit(first row, rows) for the tensor piece by piece, and gives the memory of each back.
+template <typename Visit>
+void ForEachPiece(const CheckedWeights::Source& source, const Visit& visit) {
+  constexpr uint64_t kPieceBytes = 1 << 20;
+  const int64_t rows = source.view->shape[0];
+  const uint64_t row_bytes = source.view->bytes.size() / static_cast<uint64_t>(rows);
+  const auto step = static_cast<int64_t>(std::max<uint64_t>(1, kPieceBytes / row_bytes));
+  for (int64_t first = 0; first < rows; first += step) {
+    const int64_t count = std::min(step, rows - first), before = std::min(step, first);
+    visit(first, Rows(*source.view, first, count));
+    // Reading maps pages around those that are read, so the end of the piece before is back.
+    source.file->release(Rows(*source.view, first - before, before + count));
+  }
+}
+
+// Where the pieces of one weight go.
+class WeightSink {
+ public:
+  WeightSink(const std::string& name, const std::vector<int64_t>& shape, ModelDtype dtype,
+             const at::Device& device, StateDict* out) {
+    const at::TensorOptions options = at::TensorOptions(device).dtype(ComputeType(dtype));
+    const bool packed = dtype == ModelDtype::kInt8 && IsMatrix(name, shape);
+    weight_ = (*out)[name] = at::empty(shape, packed ? options.dtype(at::kChar) : options);
+    if (!packed) return;
+    const std::string prefix = name.substr(0, name.rfind('.'));
+    scale_ = (*out)[prefix + kScaleOf] = at::empty({shape[0]}, options);
+  }
+
+  // False where a value is not finite.
+  bool Put(int64_t first, const at::Tensor& rows) {
+    const int64_t count = rows.size(0);
+    if (scale_.defined()) {
+      const auto [values, scales] = Quantize(rows);
+      weight_.narrow(0, first, count).copy_(values);
+      scale_.narrow(0, first, count).copy_(scales);
+      return IsFinite(rows);
+    }
+    const at::Tensor converted = rows.to(weight_.scalar_type());
+    weight_.narrow(0, first, count).copy_(converted);
+    return IsFinite(converted);
+  }
+
+ private:
+  at::Tensor weight_, scale_;  // scale_ undefined but for int8
+};
 
 std::string HexDigest(Sha256& hash) {
   std::string hex;
@@ -268,8 +291,8 @@ absl::StatusOr<std::string> DigestWeights(const std::string& directory,
   Sha256 hash;
   hash.Update(salt);
   for (const auto& [name, source] : stored.tensors) {
-    Hash(name, *source.view, &hash);
-    source.file->release(*source.view);
+    HashHeader(name, *source.view, &hash);
+    ForEachPiece(source, [&](int64_t, const TensorView& piece) { hash.Update(piece.bytes); });
   }
   return HexDigest(hash);
 }
@@ -285,13 +308,18 @@ absl::StatusOr<StoredWeights> ReadWeights(const std::string& directory,
   Sha256 hash;
   hash.Update(salt);
   for (const auto& [name, source] : stored.tensors) {
-    Hash(name, *source.view, &hash);
-    if (!PutWeight(name, *source.view, dtype, at::Device(options.device), &weights.tensors)) {
+    HashHeader(name, *source.view, &hash);
+    WeightSink sink(name, source.view->shape, dtype, at::Device(options.device), &weights.tensors);
+    bool finite = true;
+    ForEachPiece(source, [&](int64_t first, const TensorView& piece) {
+      hash.Update(piece.bytes);
+      finite = sink.Put(first, Wrap(piece)) && finite;
+    });
+    if (!finite) {
       return absl::InvalidArgumentError(absl::StrCat(directory, ": ", name,
                                                      ": has values that are not finite as ",
                                                      Piece(ModelDtypeName(dtype))));
     }
-    source.file->release(*source.view);
     done += source.view->bytes.size();
     if (options.on_progress) options.on_progress(done, total);
   }

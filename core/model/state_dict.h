@@ -54,7 +54,7 @@ absl::StatusOr<std::string> DigestWeights(const std::string& directory,
 // Reads model.safetensors of `directory`, or the shards of model.safetensors.index.json, or the
 // same of pytorch_model.bin, checked against `expected` before any weight is read; every value must
 // be finite. Names for which `ignored` is true are not read. One tensor at a time is converted and
-// goes to the device. Blocks.
+// goes to the device, in pieces of about a megabyte. Blocks.
 absl::StatusOr<StoredWeights> ReadWeights(const std::string& directory,
                                           const TensorShapes& expected, const IsIgnored& ignored,
                                           const LoadOptions& options, std::string_view salt);
