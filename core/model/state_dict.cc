@@ -173,9 +173,11 @@ ModelDtype Resolve(const LoadOptions& options, const CheckedWeights& weights) {
   return two_bytes && has_instructions ? ModelDtype::kBFloat16 : ModelDtype::kFloat32;
 }
 
-// A sum is finite only where every term is, and overflow is no weight either.
+// The smallest and the largest of values are NaN where one of them is. Overflow is no weight
+// either.
 bool IsFinite(const at::Tensor& values) {
-  return std::isfinite(at::sum(values, at::kDouble).item<double>());
+  const auto [smallest, largest] = at::aminmax(values);
+  return std::isfinite(smallest.item<double>()) && std::isfinite(largest.item<double>());
 }
 
 // The largest weight of each output becomes 127 or a little less: the scale is rounded up to
