@@ -295,6 +295,7 @@ absl::Status Server::Impl::Serve() {
                         {"metrics", metrics_address()},
                         {"state", config_.state},
                         {"model", base_ ? base_->name : ""},
+                        {"dtype", base_ ? ModelDtypeName(base_->model->geometry().dtype) : ""},
                         {"workers", pool_->threads()}});
   return WriteEndpoints();
 }

@@ -11,8 +11,8 @@ namespace ddpt {
 
 // What the weights are kept in and multiplied by.
 enum class ModelDtype {
-  // bfloat16 on a GPU; on the processor bfloat16 where it has instructions for that (AVX512_BF16)
-  // and the checkpoint is stored in two bytes a weight, else float32.
+  // On the processor float32, the model's own numbers, unless that takes more than half of the
+  // memory that is free; else, and on a GPU, bfloat16.
   kAuto,
   kFloat32,
   kBFloat16,

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/digest.h"
 #include "core/base/file.h"
+#include "core/base/memory.h"
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
 #include "core/base/torch_file.h"
@@ -163,14 +164,11 @@ at::ScalarType ComputeType(ModelDtype dtype) {
 }
 
 // kAuto resolved.
-ModelDtype Resolve(const LoadOptions& options, const CheckedWeights& weights) {
+ModelDtype Resolve(const LoadOptions& options, const TensorShapes& shapes) {
   if (options.dtype != ModelDtype::kAuto) return options.dtype;
-  if (options.device != "cpu") return ModelDtype::kBFloat16;
-  const bool two_bytes = std::all_of(
-      weights.tensors.begin(), weights.tensors.end(),
-      [](const auto& tensor) { return tensor.second.view->dtype != DataType::kFloat32; });
-  const bool has_instructions = __builtin_cpu_supports("avx512bf16");
-  return two_bytes && has_instructions ? ModelDtype::kBFloat16 : ModelDtype::kFloat32;
+  const uint64_t free = FreeMemory();
+  const bool has_room = free == 0 || KeptBytes(shapes, ModelDtype::kFloat32) <= free / 2;
+  return options.device == "cpu" && has_room ? ModelDtype::kFloat32 : ModelDtype::kBFloat16;
 }
 
 // The smallest and the largest of values are NaN where one of them is. Overflow is no weight
@@ -283,7 +281,7 @@ absl::StatusOr<WeightsCheck> CheckWeights(const std::string& directory,
                                           const TensorShapes& expected, const IsIgnored& ignored,
                                           const LoadOptions& options) {
   DDPT_ASSIGN_OR_RETURN(const CheckedWeights weights, OpenChecked(directory, expected, ignored));
-  return WeightsCheck{StoredBytes(weights), Resolve(options, weights)};
+  return WeightsCheck{StoredBytes(weights), Resolve(options, expected)};
 }
 
 absl::StatusOr<std::string> DigestWeights(const std::string& directory,
@@ -303,7 +301,7 @@ absl::StatusOr<StoredWeights> ReadWeights(const std::string& directory,
                                           const TensorShapes& expected, const IsIgnored& ignored,
                                           const LoadOptions& options, std::string_view salt) {
   DDPT_ASSIGN_OR_RETURN(const CheckedWeights stored, OpenChecked(directory, expected, ignored));
-  const ModelDtype dtype = Resolve(options, stored);
+  const ModelDtype dtype = Resolve(options, expected);
   const uint64_t total = StoredBytes(stored);
   uint64_t done = 0;
   StoredWeights weights;

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "core/base/file.h"
 #include "core/base/safetensors.h"
@@ -197,10 +198,37 @@ TEST_F(LoadTest, Float16IsForAGpu) {
               HasSubstr("dtype: float16 needs a GPU"));
 }
 
-TEST_F(LoadTest, WeightsStoredInFourBytesStaySoByDefault) {
+TEST_F(LoadTest, SmallModelsAreFloat32ByDefault) {
   ASSERT_TRUE(Load().ok());
   const auto model = LoadLanguageModel(directory_, {.dtype = ModelDtype::kAuto});
   EXPECT_EQ((*model)->geometry().dtype, ModelDtype::kFloat32);
+}
+
+TEST_F(LoadTest, ModelsThatFillTheMemoryAreBfloat16ByDefault) {
+  Codet5pConfig large = config_;
+  large.vocabulary_size = 1 << 20;
+  large.encoder.width = large.decoder.width = 1 << 16;
+  ASSERT_TRUE(WriteFileAtomic(directory_ + "/config.json", Codet5pConfigJson(large)).ok());
+  nlohmann::json header;
+  uint64_t offset = 0;
+  for (const auto& [name, shape] : Codet5pTensorShapes(large)) {
+    const uint64_t end = offset + 2 * *ElementCount(shape, uint64_t{1} << 40);
+    header[name] = {{"dtype", "F16"}, {"shape", shape}, {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  // A sparse file: 400 GB of zeros that take no room.
+  const std::string text = header.dump();
+  uint64_t length = text.size();
+  const std::string path = directory_ + "/model.safetensors";
+  ASSERT_TRUE(
+      WriteFileAtomic(path, std::string(reinterpret_cast<char*>(&length), sizeof(length)) + text)
+          .ok());
+  fs::resize_file(path, sizeof(length) + length + offset);
+  const auto inspection = InspectModel(directory_, {.dtype = ModelDtype::kAuto});
+  ASSERT_TRUE(inspection.ok()) << inspection.status();
+  EXPECT_EQ(inspection->geometry.dtype, ModelDtype::kBFloat16);
+  EXPECT_EQ(inspection->stored_bytes, offset);
+  fs::remove(path);
 }
 
 TEST_F(LoadTest, HabitsAreThoseThatAreAskedFor) {
