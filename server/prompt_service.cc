@@ -5,6 +5,7 @@
 #include "core/base/status.h"
 #include "core/diffusion/prompt_id.h"
 #include "server/convert.h"
+#include "server/describe_work.h"
 
 namespace ddpt {
 namespace {
@@ -36,12 +37,17 @@ void FillReceipt(const MadePrompts& made, const std::string& base_model_digest,
   receipt->set_batch_width(static_cast<uint32_t>(made.drawn.stats.batch_width));
 }
 
-PromptService::PromptService(Calls& calls, PromptMaker& maker, std::string base_model_digest)
+PromptService::PromptService(Calls& calls, PromptMaker& maker,
+                             std::shared_ptr<const BaseModel> base, StreamPool& pool)
     : calls_(calls),
       maker_(maker),
-      base_model_digest_(std::move(base_model_digest)),
+      base_(std::move(base)),
+      pool_(pool),
+      resolver_(base_, maker),
+      base_model_digest_(base_ ? base_->model->digest() : ""),
       sample_(calls.metrics().AddMethod(kService, "Sample", "unary", /*queues=*/true)),
-      replay_(calls.metrics().AddMethod(kService, "Replay", "unary", /*queues=*/true)) {}
+      replay_(calls.metrics().AddMethod(kService, "Replay", "unary", /*queues=*/true)),
+      describe_(calls.metrics().AddMethod(kService, "Describe", "unary", /*queues=*/true)) {}
 
 grpc::ServerUnaryReactor* PromptService::Sample(grpc::CallbackServerContext* context,
                                                 const v1::SampleRequest* request,
@@ -80,6 +86,19 @@ grpc::ServerUnaryReactor* PromptService::Replay(grpc::CallbackServerContext* con
                         response);
                   });
     return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* PromptService::Describe(grpc::CallbackServerContext* context,
+                                                  const v1::DescribeRequest* request,
+                                                  v1::DescribeResponse* response) {
+  auto* call = new UnaryCall(calls_, describe_, *context);
+  return call->Run(request->prompt().task(), [=, this](UnaryCall& describing) -> absl::Status {
+    if (!base_)
+      return absl::FailedPreconditionError("this server has no base model to describe with");
+    return std::make_shared<DescribeWork>(describing, base_, resolver_, maker_, pool_, *request,
+                                          *response)
+        ->Start();
   });
 }
 

@@ -258,8 +258,7 @@ absl::Status Server::Impl::OpenServices() {
       std::make_unique<PromptMaker>(*catalog_, *sampler_, std::move(encoder), scorer_.get(),
                                     RequestLimits{.max_count = config_.max_count,
                                                   .max_message_bytes = config_.max_message_bytes});
-  prompt_service_ =
-      std::make_unique<PromptService>(*calls_, *maker_, base_ ? base_->model->digest() : "");
+  prompt_service_ = std::make_unique<PromptService>(*calls_, *maker_, base_, *pool_);
   task_service_ =
       std::make_unique<TaskService>(*calls_, *registry_, *catalog_, config_.state + "/uploads");
   if (!base_) return absl::OkStatus();

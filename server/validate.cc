@@ -83,6 +83,10 @@ absl::Status ValidateInstruction(const v1::ScoreRequest& request) {
   return InstructionWithinLimit(request);
 }
 
+absl::Status ValidateInstruction(const v1::DescribeRequest& request) {
+  return InstructionWithinLimit(request);
+}
+
 absl::Status ValidateReplay(const v1::ReplayRequest& request) {
   if (request.prompt_id().empty()) return FieldError("prompt_id", "is empty");
   DDPT_RETURN_IF_ERROR(InstructionWithinLimit(request));

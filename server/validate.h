@@ -27,6 +27,7 @@ inline constexpr uint32_t kPageLimit = 1000;
 absl::Status ValidateSample(const v1::SampleRequest& request, const RequestLimits& limits);
 absl::Status ValidateInstruction(const v1::GenerateRequest& request);
 absl::Status ValidateInstruction(const v1::ScoreRequest& request);
+absl::Status ValidateInstruction(const v1::DescribeRequest& request);
 absl::Status ValidateReplay(const v1::ReplayRequest& request);
 // What the answer weighs: `count` embeddings of the denoiser within the message limit.
 absl::Status ValidateResponseSize(size_t count, bool omit_embedding, v1::DataType dtype,

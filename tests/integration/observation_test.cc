@@ -98,11 +98,11 @@ TEST_F(ObservationTest, ReflectionListsTheServices) {
   EXPECT_THAT(*answer, HasSubstr("grpc.health.v1.Health"));
 }
 
-TEST_F(ObservationTest, DescribeIsNotServedYet) {
+TEST_F(ObservationTest, NothingIsDescribedWithoutABaseModel) {
   grpc::ClientContext context;
   v1::DescribeResponse response;
   EXPECT_EQ(server_.prompts().Describe(&context, {}, &response).error_code(),
-            grpc::StatusCode::UNIMPLEMENTED);
+            grpc::StatusCode::FAILED_PRECONDITION);
 }
 
 TEST_F(ObservationTest, RequestIdComesBack) {
