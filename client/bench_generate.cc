@@ -97,16 +97,25 @@ std::vector<at::Tensor> Generate(const LanguageModel& model,
   return chosen;
 }
 
+double ActivationSize(ModelDtype dtype) { return dtype == ModelDtype::kFloat32 ? 4 : 2; }
+
+// Bytes of a weight in a matrix.
+double WeightSize(ModelDtype dtype) {
+  return dtype == ModelDtype::kInt8 ? 1 : ActivationSize(dtype);
+}
+
 // How many elements of the weights one token passes through, by what it is.
 struct Weights {
-  double input = 0;   // in the encoder, and on its way to the decoder
-  double output = 0;  // in the decoder
-  double head = 0;    // logits
+  double input = 0;      // in the encoder, and on its way to the decoder
+  double output = 0;     // in the decoder
+  double head = 0;       // logits
+  double head_size = 0;  // bytes of an element of the head, which int8 leaves alone if it is tied
 };
 
-Weights CountWeights(const TensorShapes& shapes) {
+Weights CountWeights(const TensorShapes& shapes, ModelDtype dtype) {
   Weights weights;
   const bool tied = !shapes.contains("lm_head.weight") && shapes.contains("shared.weight");
+  weights.head_size = tied ? ActivationSize(dtype) : WeightSize(dtype);
   for (const auto& [name, shape] : shapes) {
     const bool head = absl::StrContains(name, "lm_head") || (tied && name == "shared.weight");
     if (shape.size() != 2 || (!head && !IsMatrix(name, shape))) continue;
@@ -119,11 +128,6 @@ Weights CountWeights(const TensorShapes& shapes) {
                 : weights.output) += static_cast<double>(shape[0]) * static_cast<double>(shape[1]);
   }
   return weights;
-}
-
-// Bytes of a weight in the matrices of a token's way.
-double WeightSize(ModelDtype dtype) {
-  return dtype == ModelDtype::kFloat32 ? 4 : dtype == ModelDtype::kInt8 ? 1 : 2;
 }
 
 // Matrices and attention; T5 looks at the encoder in every decoder layer, the parallel-block family
@@ -141,10 +145,8 @@ void CountWork(const BenchGenerateOptions& options, const ModelGeometry& geometr
   result.flop = 2 * rows * (in * weights.input + decoded * weights.output + out * weights.head) +
                 4 * rows * attention;
   const double caches = 2 * rows * (decoder * (looks - prefix * prefix) + cross * steps * in);
-  const double element = geometry.dtype == ModelDtype::kFloat32 ? 4 : 2;
-  result.bytes =
-      WeightSize(geometry.dtype) * (weights.input + out * (weights.output + weights.head)) +
-      element * caches;
+  result.bytes = WeightSize(geometry.dtype) * (weights.input + out * weights.output) +
+                 out * weights.head * weights.head_size + ActivationSize(geometry.dtype) * caches;
 }
 
 absl::StatusOr<std::vector<PromptedRequest>> Validate(const BenchGenerateOptions& options,
@@ -197,12 +199,13 @@ absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& op
     const int64_t* ids = rows.const_data_ptr<int64_t>() + row * options.output_tokens;
     result.tokens.emplace_back(ids, ids + options.output_tokens);
   }
-  const Weights weights = CountWeights(subject.shapes);
+  const Weights weights = CountWeights(subject.shapes, geometry.dtype);
   CountWork(options, geometry, weights, result);
   result.peak_flops = MeasureFlops(options.threads);
   // As many bytes as a token reads, or so many that no cache holds them.
   constexpr double kBeyondCaches = 1e9;
-  const double read = WeightSize(geometry.dtype) * (weights.output + weights.head);
+  const double read =
+      WeightSize(geometry.dtype) * weights.output + weights.head_size * weights.head;
   result.peak_bandwidth = MeasureReadBandwidth(
       options.threads, static_cast<size_t>(std::min(read, kBeyondCaches) / options.threads));
   return result;

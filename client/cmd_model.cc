@@ -78,6 +78,10 @@ absl::Status Describe(DescribeFlags& flags, Session& session) {
     }
     session.out << "\n";
   }
+  if (response.has_distance_to_task()) {
+    session.out << absl::StrFormat("%.4g from the mean of its task's prompts; usual is %.4g\n",
+                                   response.distance_to_task(), response.task_spread());
+  }
   return absl::OkStatus();
 }
 
@@ -90,6 +94,10 @@ void AddModelCommands(CLI::App& app, Session& session) {
   describe->add_option_function<uint32_t>(
       "--neighbours", [described](uint32_t value) { described->request.set_neighbours(value); },
       "Nearest tokens a vector; default 5");
+  describe->add_option_function<std::string>(
+      "--instruction",
+      [described](const std::string& value) { described->request.set_instruction(value); },
+      "What the prompt of a conditional task is conditioned on");
   describe->callback([described, &session] { session.status = Describe(*described, session); });
 
   CLI::App* model = app.add_subcommand("model", "The base model that the server has loaded");

@@ -60,15 +60,15 @@ std::string MemoryLines(const ModelInspection& model) {
   std::string text = absl::StrFormat("  weights: %.3f GB as stored", 1e-9 * model.stored_bytes);
   for (const ModelDtype dtype : {ModelDtype::kFloat32, ModelDtype::kBFloat16, ModelDtype::kInt8}) {
     const uint64_t bytes = KeptBytes(model.shapes, dtype);
-    absl::StrAppendFormat(&text, ", %.3f GB as %s%s", 1e-9 * bytes, ModelDtypeName(dtype),
-                          model.free_bytes == 0      ? ""
-                          : bytes < model.free_bytes ? " (fits)"
-                                                     : " (does not fit)");
+    absl::StrAppendFormat(&text, ", %.3f GB as %s", 1e-9 * bytes, ModelDtypeName(dtype));
+    if (model.free_bytes) text += bytes < *model.free_bytes ? " (fits)" : " (does not fit)";
   }
-  absl::StrAppendFormat(&text, "\n  %s has %.1f GB free; the weights would be kept as %s\n",
-                        model.geometry.device, 1e-9 * model.free_bytes,
-                        ModelDtypeName(model.geometry.dtype));
-  return text;
+  const ModelGeometry& geometry = model.geometry;
+  absl::StrAppendFormat(&text, "\n  they would be kept as %s on %s", ModelDtypeName(geometry.dtype),
+                        geometry.device);
+  if (model.free_bytes)
+    absl::StrAppendFormat(&text, ", which has %.1f GB free", 1e-9 * *model.free_bytes);
+  return text + "\n";
 }
 
 std::string DigestOf(const std::vector<uint32_t>& ids) {
@@ -153,8 +153,9 @@ absl::StatusOr<std::pair<std::string, bool>> SelfTestModel(const Config& config)
                       directory, ModelDtypeName(geometry.dtype), geometry.habits.name, result.nll,
                       result.shuffled_nll, result.uniform_nll,
                       result.plausible ? "plausible"
-                                       : "NOT PLAUSIBLE: weights, tokenizer or configuration are "
-                                         "not of one model, or are not read as they are meant"),
+                                       : "NOT PLAUSIBLE: weights, tokenizer and configuration are "
+                                         "not of one model, or not read as they are meant, or the "
+                                         "model is not used to such instructions"),
       result.plausible);
 }
 

@@ -29,13 +29,14 @@ struct BaseModel {
 std::string ModelDirectory(const Config& config);
 
 // Loads the model that the settings mean and scores built-in snippets (core/decoding/self_test.h);
-// a line to print, and whether the result is plausible. Errors are LoadBaseModel's, and NOT_FOUND
-// where there is no model.
+// a line to print, and whether the result is plausible. Blocks. Errors are LoadBaseModel's and
+// SelfTest's, and NOT_FOUND where there is no model.
 absl::StatusOr<std::pair<std::string, bool>> SelfTestModel(const Config& config);
 
 // What --check tells of the model that the settings mean, without loading it: geometry, habits,
-// bytes as stored and as kept, and whether the device has room. "" where there is none. Errors are
-// InspectModel's.
+// digest, bytes as stored and as kept, and whether the device has room. "" where there is none.
+// Blocks for reading all weights, for the digest. Errors are InspectModel's, DigestModel's and the
+// tokenizer's.
 absl::StatusOr<std::string> DescribeModel(const Config& config);
 
 // Loads a Hugging Face directory. Blocks until every weight is read; `on_progress` is told bytes of

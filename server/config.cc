@@ -279,7 +279,9 @@ absl::StatusOr<Flags> ParseFlags(std::vector<std::string> arguments) {
   Layer given;
   app.set_version_flag("--version", DDPT_VERSION);
   app.add_option("--config", flags.config, "Configuration file: lines name = value");
-  app.add_flag("--check", flags.check, "Validates the settings, describes the model and exits");
+  app.add_flag(
+      "--check", flags.check,
+      "Validates the settings, describes the model, whose weights it reads once, and exits");
   app.add_flag(
       "--self-test", flags.self_test,
       "Loads the model, scores built-in snippets and exits; 3 where the result is not plausible");

@@ -1,6 +1,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <string>
 #include <thread>
 #include <vector>
@@ -41,9 +42,7 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Run(int argc, char** argv) {
   const sigset_t signals = BlockStopSignals();
   const auto line = ddpt::ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc),
                                            ddpt::ProcessEnvironment());
@@ -65,4 +64,14 @@ int main(int argc, char** argv) {
   }).detach();
   (*server)->Shutdown(std::chrono::steady_clock::now() + line->config.drain_timeout);
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return Run(argc, argv);
+  } catch (const std::exception& error) {  // LibTorch's, or a GPU's
+    return Fail(absl::InternalError(error.what()));
+  }
 }

@@ -47,7 +47,7 @@ PromptService::PromptService(Calls& calls, PromptMaker& maker,
       base_model_digest_(base_ ? base_->model->digest() : ""),
       sample_(calls.metrics().AddMethod(kService, "Sample", "unary", /*queues=*/true)),
       replay_(calls.metrics().AddMethod(kService, "Replay", "unary", /*queues=*/true)),
-      describe_(calls.metrics().AddMethod(kService, "Describe", "unary", /*queues=*/true)) {}
+      describe_(calls.metrics().AddMethod(kService, "Describe", "unary", /*queues=*/false)) {}
 
 grpc::ServerUnaryReactor* PromptService::Sample(grpc::CallbackServerContext* context,
                                                 const v1::SampleRequest* request,

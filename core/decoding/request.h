@@ -14,7 +14,7 @@ namespace ddpt {
 
 class Tokenizer;
 
-// What stands between the decoder's start token and the answer.
+// What stands in the decoder before the answer, behind the start token where the habits have one.
 enum class DecoderPrefix {
   kHabit,  // what the model's family was trained with (geometry().habits)
   kNone,

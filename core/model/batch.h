@@ -38,7 +38,7 @@ EncoderBatch WithoutPrompt(const LanguageModel& model, const PaddedIds& ids);
 EncoderBatch WithPrompts(const LanguageModel& model, std::span<const Tensor* const> prompts,
                          std::span<const std::vector<uint32_t>> ids);
 
-// Teacher-forced rows: a prefix (start token first) and the answer's tokens.
+// Teacher-forced rows: a prefix (mostly start token first) and the answer's tokens.
 struct TargetBatch {
   at::Tensor decoder_ids;  // [B, T]: prefix, then all of the answer but its last token
   at::Tensor positions;    // [B, P]: where each answer token is predicted; 0 in the padding

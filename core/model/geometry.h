@@ -40,7 +40,7 @@ struct ModelGeometry {
   Stack decoder;
   int64_t vocabulary_size = 0;  // rows, of which a tokenizer may use fewer
   int64_t max_positions = 0;    // longest encoder input (soft prompt included) and decoder sequence
-  uint32_t start_token = 0;     // first token of every decoder sequence
+  uint32_t start_token = 0;     // first of a decoder sequence, unless the habits leave it out
   uint32_t end_token = 0;       // ends an answer
   Habits habits;
   int64_t parameters = 0;

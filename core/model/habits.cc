@@ -33,8 +33,8 @@ constexpr Habits kHabits[] = {
      .instruction_in_decoder = true},
     {.name = "instructcodet5p-humaneval",
      .source = "generate_codet5p.py: a third newline, a sentence before the problem, no start "
-               "token; its decoder reads the problem once more behind this, which is the caller's "
-               "to do by decoder ids",
+               "token; there the decoder reads the problem's code behind this, which no preset "
+               "does",
      .before = "Below is an instruction that describes a task. Write a response that appropriately "
                "completes the request.\n\n\n### Instruction:\nCreate a Python script for this "
                "problem:\n",

@@ -59,7 +59,7 @@ class LanguageModel {
   virtual at::Tensor Encode(const at::Tensor& embeddings, const at::Tensor& mask) const = 0;
 
   // All of the teacher-forced decoder that does not depend on the encoder, at the given positions:
-  // decoder_ids [B, T] (start token first, padded on the right), positions [B, P] in 0..T-1. The
+  // decoder_ids [B, T] (prefix first, padded on the right), positions [B, P] in 0..T-1. The
   // logits at position i are those of the token that follows decoder_ids[i].
   virtual DecoderTrunk Trunk(const at::Tensor& decoder_ids, const at::Tensor& positions) const = 0;
   // The rest: float32 logits [B, P, vocabulary]. A trunk of one row serves any number of rows of
@@ -67,9 +67,9 @@ class LanguageModel {
   virtual at::Tensor Head(const DecoderTrunk& trunk, const at::Tensor& states,
                           const at::Tensor& mask) const = 0;
 
-  // Starts decoding: prefix ids [B, T] (start token first), padded on the right to the longest;
-  // lengths[b] >= 1 of row b. Also gives the float32 logits [B, vocabulary] after each row's last
-  // token. Row b's numbers are those of its own sequence alone up to float rounding.
+  // Starts decoding: prefix ids [B, T] (mostly start token first), padded on the right to the
+  // longest; lengths[b] >= 1 of row b. Also gives the float32 logits [B, vocabulary] after each
+  // row's last token. Row b's numbers are those of its own sequence alone up to float rounding.
   virtual Prefilled Prefill(const at::Tensor& states, const at::Tensor& mask,
                             const at::Tensor& prefix_ids,
                             std::span<const int64_t> lengths) const = 0;

@@ -9,11 +9,14 @@ namespace {
 // Up to this many rows the eight bits are widened on their way through the registers. More rows are
 // worth a widened copy, because that product runs at the speed of a large one.
 constexpr int64_t kPackedRows = 64;
+// What that product reads at a time, without looking for the end of a row.
+constexpr int64_t kPackedStep = 16;
 
 // x [rows, in] bfloat16, weight [out, in] int8, scale [out] bfloat16 -> [rows, out] bfloat16.
 at::Tensor Int8Product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale) {
   const bool differentiate = at::GradMode::is_enabled() && x.requires_grad();
-  if (!differentiate && x.is_cpu() && x.size(0) <= kPackedRows) {
+  const bool fits = x.size(0) <= kPackedRows && x.size(1) % kPackedStep == 0;
+  if (!differentiate && x.is_cpu() && fits) {
     return at::_weight_int8pack_mm(x.contiguous(), weight, scale);
   }
   return at::linear(x, weight.to(x.scalar_type())) * scale;

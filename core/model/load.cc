@@ -68,11 +68,17 @@ absl::Status CheckLinks(const std::string& directory) {
   return absl::OkStatus();
 }
 
-// The directory's name, or, for a snapshot in Hugging Face's cache, the repository's.
-std::string CheckpointName(const std::string& directory) {
-  const fs::path path = (fs::path(directory) / "").lexically_normal().parent_path();
-  const bool snapshot = path.parent_path().filename() == "snapshots";
-  return (snapshot ? path.parent_path().parent_path() : path).filename().string();
+// The directory's name, as given and with links followed; of a snapshot in Hugging Face's cache the
+// repository's, too.
+std::string CheckpointNames(const std::string& directory) {
+  std::error_code error;
+  const fs::path real = fs::canonical(directory, error), parent = real.parent_path();
+  std::string names =
+      absl::StrCat(fs::path(directory).filename().string(), " ", real.filename().string());
+  if (parent.filename() == "snapshots") {
+    absl::StrAppend(&names, " ", parent.parent_path().filename().string());
+  }
+  return names;
 }
 
 absl::Status SetHabits(const std::string& name, Habits* habits) {
@@ -81,9 +87,10 @@ absl::Status SetHabits(const std::string& name, Habits* habits) {
   return absl::OkStatus();
 }
 
-uint64_t FreeBytes(const std::string& device) {
+std::optional<uint64_t> FreeBytes(const std::string& device) {
   const int index = ParseDevice(device).value();
-  return index == kCpu ? FreeMemory() : at::accelerator::getMemoryInfo(index).first;
+  if (index == kCpu) return FreeMemory();
+  return at::accelerator::getMemoryInfo(static_cast<c10::DeviceIndex>(index)).first;
 }
 
 // What a config.json calls for.
@@ -98,7 +105,7 @@ struct Blueprint {
 absl::StatusOr<Blueprint> Codet5pBlueprint(const std::string& directory, const std::string& json,
                                            const std::string& path, const std::string& habits) {
   DDPT_ASSIGN_OR_RETURN(Codet5pConfig config, ParseCodet5pConfig(json, path));
-  const Habits of_directory = ParallelHabits(CheckpointName(directory));
+  const Habits of_directory = ParallelHabits(CheckpointNames(directory));
   if (of_directory.name != ParallelHabits("").name) config.habits = of_directory;
   DDPT_RETURN_IF_ERROR(SetHabits(habits, &config.habits));
   return Blueprint{Codet5pGeometry(config), Codet5pTensorShapes(config), IsIgnoredCodet5pTensor,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -36,9 +37,9 @@ absl::StatusOr<std::shared_ptr<const LanguageModel>> LoadLanguageModel(const std
 // What can be said of a directory without reading its weights.
 struct ModelInspection {
   ModelGeometry geometry;
-  TensorShapes shapes;        // of all weights; KeptBytes tells what they take
-  uint64_t stored_bytes = 0;  // of the weights
-  uint64_t free_bytes = 0;    // on the device now; 0 where it is not told
+  TensorShapes shapes;                 // of all weights; KeptBytes tells what they take
+  uint64_t stored_bytes = 0;           // of the weights
+  std::optional<uint64_t> free_bytes;  // on the device now; nothing where it is not told
 };
 
 // Checks configuration and names and shapes of the weights as LoadLanguageModel does. Blocks for

@@ -166,8 +166,8 @@ at::ScalarType ComputeType(ModelDtype dtype) {
 // kAuto resolved.
 ModelDtype Resolve(const LoadOptions& options, const TensorShapes& shapes) {
   if (options.dtype != ModelDtype::kAuto) return options.dtype;
-  const uint64_t free = FreeMemory();
-  const bool has_room = free == 0 || KeptBytes(shapes, ModelDtype::kFloat32) <= free / 2;
+  const std::optional<uint64_t> free = FreeMemory();
+  const bool has_room = !free || KeptBytes(shapes, ModelDtype::kFloat32) <= *free / 2;
   return options.device == "cpu" && has_room ? ModelDtype::kFloat32 : ModelDtype::kBFloat16;
 }
 

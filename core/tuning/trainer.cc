@@ -251,12 +251,13 @@ absl::StatusOr<std::string> Trainer::BestDenoiser() const {
 // What must agree for a state to be this run's.
 std::string Trainer::Identity() const {
   const TuningOptions& o = options_;
-  return absl::StrCat(
-      model_->digest(), " ", train_.size(), " ", validation_.size(), " ", int(o.method), " ",
-      o.seed, " ", o.steps, " ", o.batch_size, " ", HexDouble(o.learning_rate), " ", o.warmup_steps,
-      " ", HexDouble(o.weight_decay), " ", HexDouble(o.clip_norm), " ", o.context_length, " ",
-      o.latent, " ", o.layers, " ", o.train_steps, " ", int(o.reading), " ", int(o.reference), " ",
-      HexDouble(o.ema_decay), " ", o.conditional, " ", HexDouble(o.condition_dropout));
+  return absl::StrCat(model_->digest(), " ", Piece(model_->geometry().habits.name), " ",
+                      train_.size(), " ", validation_.size(), " ", int(o.method), " ", o.seed, " ",
+                      o.steps, " ", o.batch_size, " ", HexDouble(o.learning_rate), " ",
+                      o.warmup_steps, " ", HexDouble(o.weight_decay), " ", HexDouble(o.clip_norm),
+                      " ", o.context_length, " ", o.latent, " ", o.layers, " ", o.train_steps, " ",
+                      int(o.reading), " ", int(o.reference), " ", HexDouble(o.ema_decay), " ",
+                      o.conditional, " ", HexDouble(o.condition_dropout));
 }
 
 }  // namespace ddpt

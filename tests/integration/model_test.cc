@@ -50,6 +50,22 @@ TEST_F(ModelTest, IsDescribedWithoutBeingLoaded) {
   EXPECT_EQ(DescribeModel(config).status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(ModelTest, HabitsStandAroundInstructionsInWordsAndNotInIds) {
+  Start([](Config& config) { config.habits = "instructcodet5p"; });
+  const auto nll = [this](const std::vector<uint32_t>& ids) {
+    v1::ScoreRequest request;
+    request.set_code("return x");
+    request.mutable_instruction_ids()->mutable_ids()->Assign(ids.begin(), ids.end());
+    return Score(request)->nll();
+  };
+  v1::ScoreRequest words;
+  words.set_code("return x");
+  words.set_instruction("add");
+  const Habits habits = FindHabits("instructcodet5p").value();
+  EXPECT_EQ(Score(words)->nll(), nll(EncodeInstruction(*base_->tokenizer, habits, "add").value()));
+  EXPECT_NE(Score(words)->nll(), nll(Encode("add")));
+}
+
 TEST_F(ModelTest, TokensOfATextAreTheTextAgain) {
   v1::TokenizeRequest text;
   text.set_text("def größe(x):\n    return 名前\n");

@@ -104,11 +104,11 @@ TEST_F(MetricsTest, SeriesStayBelowTwoThousand) {
     tasks.push_back(absl::StrCat("task-", i));
     metrics_.SetTask(tasks.back(), 1, "abc");
   }
-  const char* const queueing[] = {"Sample", "Replay", "Describe", "Generate", "Score", "Evaluate"};
-  const char* const others[] = {"Train",      "UploadDataset", "GetJob",       "ListJobs",
-                                "WatchJob",   "CancelJob",     "ListTasks",    "GetTask",
-                                "ImportTask", "PromoteTask",   "RollbackTask", "DeleteTask",
-                                "GetModel",   "Tokenize",      "Detokenize"};
+  const char* const queueing[] = {"Sample", "Replay", "Generate", "Score", "Evaluate"};
+  const char* const others[] = {"Describe",   "Train",      "UploadDataset", "GetJob",
+                                "ListJobs",   "WatchJob",   "CancelJob",     "ListTasks",
+                                "GetTask",    "ImportTask", "PromoteTask",   "RollbackTask",
+                                "DeleteTask", "GetModel",   "Tokenize",      "Detokenize"};
   std::vector<const Metrics::Method*> methods;
   for (const char* name : queueing)
     methods.push_back(&metrics_.AddMethod("s", name, "unary", true));

@@ -29,6 +29,13 @@ TEST(Codet5pConfigTest, ReadsThePublicWords) {
   EXPECT_EQ(config.end_token, 279u);
 }
 
+TEST(Codet5pConfigTest, PublishedNameTellsTheHabits) {
+  Json json = Published();
+  EXPECT_EQ(ParseCodet5pConfig(json.dump(), "config.json")->habits.name, "codet5p");
+  json["_name_or_path"] = "Salesforce/instructcodet5p-16b";
+  EXPECT_EQ(ParseCodet5pConfig(json.dump(), "config.json")->habits.name, "instructcodet5p");
+}
+
 TEST(Codet5pConfigTest, TokensOfTheTopComeFirst) {
   Json json = Published();
   json["decoder_start_token_id"] = 7;

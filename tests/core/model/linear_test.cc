@@ -38,6 +38,12 @@ TEST_F(Int8LinearTest, ManyRows) {
   EXPECT_LT(Loss(at::randn({2, 99, 32}).to(at::kBFloat16)), 0.01);
 }
 
+TEST_F(Int8LinearTest, WidthsThatNoVectorDivides) {
+  weights["map.weight"] = weights["map.weight"].narrow(1, 0, 23).contiguous();
+  wide = wide.narrow(1, 0, 23);
+  EXPECT_LT(Loss(at::randn({6, 23}).to(at::kBFloat16)), 0.01);
+}
+
 TEST_F(Int8LinearTest, GradientOfItsInputIsThatOfTheWideWeights) {
   const at::AutoGradMode gradients(true);
   const at::Tensor x = at::randn({5, 32}).to(at::kBFloat16).set_requires_grad(true);

@@ -13,6 +13,7 @@
 #include "core/model/codet5p_model.h"
 #include "core/model/language_model.h"
 #include "core/model/random_weights.h"
+#include "core/model/state_dict.h"
 #include "tests/core/model/golden.h"
 
 namespace ddpt {
@@ -261,6 +262,48 @@ TEST_F(LoadTest, ProgressEndsWithAllBytes) {
   EXPECT_EQ(last, InspectModel(directory_, {})->stored_bytes);
   EXPECT_EQ(last, sum);
   EXPECT_EQ(calls, weights_.size());
+}
+
+// Large enough for several of the pieces that weights are read in.
+struct LargeTensor {
+  static constexpr int64_t kRows = 500, kWidth = 1500;
+  const TensorShapes shapes = {{"large.weight", {kRows, kWidth}}};
+  const at::Tensor weight = at::randn({kRows, kWidth});
+
+  StateDict ReadAs(ModelDtype dtype, const std::string& directory) const {
+    EXPECT_TRUE(WriteWeights(directory, {{"large.weight", weight}}, DataType::kFloat32).ok());
+    const auto nothing = [](std::string_view) { return false; };
+    return ReadWeights(directory, shapes, nothing, {.dtype = dtype}, "")->tensors;
+  }
+};
+
+TEST_F(LoadTest, LargeTensorsComeWhole) {
+  const LargeTensor large;
+  EXPECT_TRUE(
+      at::equal(large.ReadAs(ModelDtype::kFloat32, directory_).at("large.weight"), large.weight));
+  EXPECT_TRUE(at::equal(large.ReadAs(ModelDtype::kBFloat16, directory_).at("large.weight"),
+                        large.weight.to(at::kBFloat16)));
+}
+
+TEST_F(LoadTest, LargeTensorsInInt8AreAtMostHalfAStepOff) {
+  const LargeTensor large;
+  const StateDict read = large.ReadAs(ModelDtype::kInt8, directory_);
+  const at::Tensor scale = read.at("large.weight_scale").to(at::kFloat).unsqueeze(1);
+  const at::Tensor steps = (read.at("large.weight").to(at::kFloat) * scale - large.weight) / scale;
+  EXPECT_LE(steps.abs().max().item<double>(), 0.5 + 1e-4);
+  EXPECT_GE(read.at("large.weight").abs().amax().item<int64_t>(), 125);
+}
+
+TEST_F(LoadTest, ValueThatIsNotFiniteIsFoundInEveryPiece) {
+  LargeTensor large;
+  large.weight[LargeTensor::kRows - 1][7] = std::numeric_limits<float>::quiet_NaN();
+  ASSERT_TRUE(WriteWeights(directory_, {{"large.weight", large.weight}}, DataType::kFloat32).ok());
+  const auto nothing = [](std::string_view) { return false; };
+  for (const ModelDtype dtype : {ModelDtype::kFloat32, ModelDtype::kInt8}) {
+    EXPECT_THAT(
+        Message(ReadWeights(directory_, large.shapes, nothing, {.dtype = dtype}, "").status()),
+        HasSubstr("large.weight: has values that are not finite"));
+  }
 }
 
 TEST_F(LoadTest, DigestNeedsNoModel) {
