@@ -50,6 +50,23 @@ TEST_F(ModelTest, IsDescribedWithoutBeingLoaded) {
   EXPECT_EQ(DescribeModel(config).status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(ModelTest, SelfTestTellsAModelFromNoise) {
+  Config config;
+  const auto embedded = SelfTestModel(config);
+  ASSERT_TRUE(embedded.ok()) << embedded.status();
+  EXPECT_TRUE(embedded->second) << embedded->first;
+  config.model = base_->directory;  // random weights
+  const auto noise = SelfTestModel(config);
+  ASSERT_TRUE(noise.ok()) << noise.status();
+  EXPECT_FALSE(noise->second) << noise->first;
+}
+
+TEST_F(ModelTest, SelfTestNeedsAModel) {
+  Config config;
+  config.model = "none";
+  EXPECT_EQ(SelfTestModel(config).status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(ModelTest, HabitsStandAroundInstructionsInWordsAndNotInIds) {
   Start([](Config& config) { config.habits = "instructcodet5p"; });
   const auto nll = [this](const std::vector<uint32_t>& ids) {
