@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+from prompt_table import ROOT, read_lines, write_lines
+
 BIN = ROOT / "build/release/bin"
 DTYPES = ("float32", "bfloat16", "int8")
 STYLES = ("pyline", "pydef", "js", "sql", "sh")
@@ -28,23 +29,19 @@ def run(*command, **environment):
     return done.stdout
 
 
-def lines(text):
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def write_examples(path, count):
     rows = []
     for style in STYLES:
-        told = lines(run(BIN / "ddpt-corpus", "--task", style, "--split", "test"))[:count]
+        told = read_lines(run(BIN / "ddpt-corpus", "--task", style, "--split", "test"))[:count]
         rows += [{"instruction": row["oracle_text"], "code": row["code"]} for row in told]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(path, rows)
 
 
 def quality(examples, folder, dtype):
     """Log-probabilities of all tokens, and BLEU-4 of greedy code."""
     predictions = folder / f"{dtype}.jsonl"
     script = f'ddpt --json score --examples "{examples}" && ddpt generate --examples "{examples}" >"{predictions}"'
-    scores = lines(run(ROOT / "deploy/with-server", "bash", "-c", script, DDPT_DTYPE=dtype))
+    scores = read_lines(run(ROOT / "deploy/with-server", "bash", "-c", script, DDPT_DTYPE=dtype))
     report = json.loads(run(BIN / "ddpt", "--json", "evaluate", "--predictions", predictions, "--references", examples))
     return [value for score in scores for value in score["token_logprobs"]], report["bleu4"]
 

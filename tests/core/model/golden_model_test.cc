@@ -19,7 +19,8 @@ class GoldenModelTest : public testing::TestWithParam<const char*> {
  protected:
   Golden golden_ = Golden::Load(GetParam());
   const LanguageModel& model_ = *golden_.model;
-  static constexpr double kRounding = 3e-5;  // what it may do over 512 tokens
+  // What float32 may do to a log-probability in a row of few tokens, and in one of 512.
+  static constexpr double kRounding = 1e-5, kLongRounding = 3e-5;
   PaddedIds ids_ = PadIds(golden_.instructions, "cpu");
 };
 
@@ -52,7 +53,9 @@ TEST_P(GoldenModelTest, PaddingChangesNothing) {
     alone.answers = {golden_.answers[row]};
     const PaddedIds ids = PadIds(Golden::Rows{golden_.instructions[row]}, "cpu");
     const at::Tensor single = alone.LogProbs(WithPrompt(model_, golden_.prompt, ids))[0];
-    EXPECT_LT(Difference(single, padded[int64_t(row)].narrow(0, 0, single.size(0))), kRounding);
+    const bool longer = golden_.instructions[row].size() + golden_.answers[row].size() > 100;
+    EXPECT_LT(Difference(single, padded[int64_t(row)].narrow(0, 0, single.size(0))),
+              longer ? kLongRounding : kRounding);
   }
 }
 
@@ -67,7 +70,7 @@ TEST_P(GoldenModelTest, LossAndGradientThroughTheCachedTrunk) {
   loss.backward();
   EXPECT_NEAR(loss.item<float>(), golden_.loss, 1e-5 * golden_.loss);
   const double scale = golden_.prompt_gradient.abs().max().item<double>();
-  EXPECT_LT(Difference(prompt.grad(), golden_.prompt_gradient), kRounding * scale);
+  EXPECT_LT(Difference(prompt.grad(), golden_.prompt_gradient), kLongRounding * scale);
   EXPECT_FALSE(trunk.parts[0].requires_grad());
 }
 
@@ -175,7 +178,7 @@ TEST_P(GoldenModelTest, Bfloat16IsClose) {
   const Golden half = Golden::Load(GetParam(), ModelDtype::kBFloat16);
   const at::Tensor logprobs = half.LogProbs(WithPrompt(*half.model, half.prompt, ids_));
   EXPECT_EQ(half.model->geometry().dtype, ModelDtype::kBFloat16);
-  EXPECT_LT(Difference(logprobs, golden_.logprobs_prompted), 1.0);
+  EXPECT_LT(Difference(logprobs, golden_.logprobs_prompted), 0.5);
   EXPECT_EQ(half.model->digest(), model_.digest());
 }
 
