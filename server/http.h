@@ -10,7 +10,8 @@
 namespace ddpt {
 
 // The port for scrapers and probes, apart from gRPC's: GET /metrics (Prometheus text), /healthz
-// (200 while the process answers), /readyz (200 or 503 with the reason). Threads of its own;
+// (200 while the process answers), /readyz (200 or 503 with the reason); GET and HEAD only. At most
+// 64 connections at a time, closed after 10 idle seconds. Threads of its own;
 // thread-safe.
 class HttpEndpoint {
  public:
@@ -20,9 +21,9 @@ class HttpEndpoint {
     std::function<absl::Status()> ready;   // thread-safe
   };
 
-  // Binds and answers at once. UNAVAILABLE naming the address where the port is taken.
+  // Binds and answers at once. UNAVAILABLE naming the address, and why, where it cannot.
   static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Create(const Options& options);
-  // Blocks until requests in flight are answered; some 10 ms where there are none.
+  // Ends answers in flight.
   ~HttpEndpoint();
 
   // "127.0.0.1:9464", with the port that was chosen.
