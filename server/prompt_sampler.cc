@@ -14,8 +14,9 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// Of the time left, for an estimate that may be wrong and an answer that must travel.
-constexpr double kUsableShare = 0.6;
+// Of the time left, for an estimate that may be wrong, a core that others take half of, and an
+// answer that must travel. Steps are cheap to do without, a late answer is none.
+constexpr double kUsableShare = 0.4;
 constexpr double kLargestSlowness = 100;
 
 // One request for the reference loop, a draw each time it runs.
@@ -119,10 +120,14 @@ void PromptSampler::Draw(Draws draws, Admission::Ticket ticket, DrawsDone done) 
   const SamplingOptions options = draws.options;
   const SamplingCost::Time ideal =
       draws.full_space_noise ? SamplingCost::Time(0) : TimeOnIdleWorkers(draws);
+  const bool anytime = draws.anytime;
+  const TimePoint submitted = steady_clock::now();
   DrawsDone counted = [=, this, done = std::move(done)](absl::StatusOr<DrawnPrompts> drawn) {
     if (drawn.ok()) {
       metrics_.SampleDone(Name(options.sampler), options.steps, drawn->stats.run_time);
       if (ideal.count() > 0) LearnSlowness(drawn->stats.run_time / ideal);
+    } else if (anytime && absl::IsDeadlineExceeded(drawn.status())) {
+      LearnSlowness(SamplingCost::Time(steady_clock::now() - submitted) / ideal);
     }
     done(std::move(drawn));
   };

@@ -30,8 +30,8 @@ struct SamplingCost {
 };
 
 // Draws a few prompts of a few steps, alone and then with at most `helpers` threads beside this
-// one, and takes the shortest time of each part. Blocks for a few milliseconds at D = 10,240, h =
-// 256, and for tens at h = 1024. Errors are DrawBatch's.
+// one, three times each, and takes the shortest time of each part. Blocks for some ten milliseconds
+// at D = 10,240, h = 256, and for a hundred at h = 1024. Errors are DrawBatch's.
 absl::StatusOr<SamplingCost> MeasureSamplingCost(std::shared_ptr<const LatentEngine> engine,
                                                  size_t helpers = 0);
 
