@@ -171,11 +171,11 @@ ModelDtype Resolve(const LoadOptions& options, const TensorShapes& shapes) {
   return options.device == "cpu" && has_room ? ModelDtype::kFloat32 : ModelDtype::kBFloat16;
 }
 
-// The smallest and the largest of values are NaN where one of them is. Overflow is no weight
-// either.
-bool IsFinite(const at::Tensor& values) {
+// A scalar where the values are. The smallest and the largest are NaN where one value is; overflow
+// is no weight either.
+at::Tensor IsFinite(const at::Tensor& values) {
   const auto [smallest, largest] = at::aminmax(values);
-  return std::isfinite(smallest.item<double>()) && std::isfinite(largest.item<double>());
+  return at::isfinite(smallest).logical_and_(at::isfinite(largest));
 }
 
 // The largest weight of each output becomes 127 or a little less: the scale is rounded up to
@@ -216,12 +216,13 @@ void ForEachPiece(const CheckedWeights::Source& source, const Visit& visit) {
   }
 }
 
-// Where the pieces of one weight go.
+// Where the pieces of one weight go. Converts them there: a GPU is quicker at it.
 class WeightSink {
  public:
   WeightSink(const std::string& name, const std::vector<int64_t>& shape, ModelDtype dtype,
              const at::Device& device, StateDict* out) {
     const at::TensorOptions options = at::TensorOptions(device).dtype(ComputeType(dtype));
+    finite_ = at::ones({}, options.dtype(at::kBool));
     const bool packed = dtype == ModelDtype::kInt8 && IsMatrix(name, shape);
     weight_ = (*out)[name] = at::empty(shape, packed ? options.dtype(at::kChar) : options);
     if (!packed) return;
@@ -229,21 +230,25 @@ class WeightSink {
     scale_ = (*out)[prefix + kScaleOf] = at::empty({shape[0]}, options);
   }
 
-  // False where a value is not finite.
-  bool Put(int64_t first, const at::Tensor& rows) {
+  void Put(int64_t first, const at::Tensor& rows) {
     const int64_t count = rows.size(0);
+    const at::Tensor stored = rows.to(weight_.device());
     if (scale_.defined()) {
-      const auto [values, scales] = Quantize(rows);
+      const auto [values, scales] = Quantize(stored);
       weight_.narrow(0, first, count).copy_(values);
       scale_.narrow(0, first, count).copy_(scales);
-      return IsFinite(rows);
+      finite_.logical_and_(IsFinite(stored));
+    } else {
+      const at::Tensor kept = weight_.narrow(0, first, count).copy_(stored);
+      finite_.logical_and_(IsFinite(kept));
     }
-    const at::Tensor converted = rows.to(weight_.scalar_type());
-    weight_.narrow(0, first, count).copy_(converted);
-    return IsFinite(converted);
   }
 
+  // Whether all values are so far. Blocks until a GPU is done.
+  bool finite() const { return finite_.item<bool>(); }
+
  private:
+  at::Tensor finite_;
   at::Tensor weight_, scale_;  // scale_ undefined but for int8
 };
 
@@ -310,12 +315,11 @@ absl::StatusOr<StoredWeights> ReadWeights(const std::string& directory,
   for (const auto& [name, source] : stored.tensors) {
     HashHeader(name, *source.view, &hash);
     WeightSink sink(name, source.view->shape, dtype, at::Device(options.device), &weights.tensors);
-    bool finite = true;
     ForEachPiece(source, [&](int64_t first, const TensorView& piece) {
       hash.Update(piece.bytes);
-      finite = sink.Put(first, Wrap(piece)) && finite;
+      sink.Put(first, Wrap(piece));
     });
-    if (!finite) {
+    if (!sink.finite()) {
       return absl::InvalidArgumentError(absl::StrCat(directory, ": ", name,
                                                      ": has values that are not finite as ",
                                                      Piece(ModelDtypeName(dtype))));
