@@ -17,6 +17,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/diffusion/random_denoiser.h"
+#include "tests/device.h"
 
 namespace ddpt {
 namespace {
@@ -87,7 +88,7 @@ Config TestConfig(const std::string& state) {
   config.metrics_listen = "127.0.0.1:0";
   config.state = state;
   config.model = "none";
-  config.device = "cpu";
+  config.device = TestDevice();
   config.threads = 1;
   config.log_level = "off";
   return config;

@@ -50,11 +50,11 @@ class GeneratorTest : public testing::Test {
     std::vector<uint32_t> ids = DecoderIds(request, model.geometry());
     const size_t prefix = ids.size();
     const EncoderBatch inputs =
-        WithPrompt(model, golden_.prompt, PadIds(Golden::Rows{EncoderIds(request)}, "cpu"));
+        WithPrompt(model, golden_.prompt, PadIds(Golden::Rows{EncoderIds(request)}, TestDevice()));
     const at::Tensor states = model.Encode(inputs.embeddings, inputs.mask);
     while (ids.size() < prefix + tokens) {
-      const at::Tensor last = at::full({1, 1}, int64_t(ids.size()) - 1, at::kLong);
-      const DecoderTrunk trunk = model.Trunk(PadIds(Golden::Rows{ids}, "cpu").ids, last);
+      const at::Tensor last = at::full({1, 1}, int64_t(ids.size()) - 1, Ids());
+      const DecoderTrunk trunk = model.Trunk(PadIds(Golden::Rows{ids}, TestDevice()).ids, last);
       const at::Tensor logits = model.Head(trunk, states, inputs.mask).view({-1});
       const int64_t used = tokenizer_->vocab_size();
       ids.push_back(uint32_t(at::argmax(logits.narrow(0, 0, used)).item<int64_t>()));
@@ -101,8 +101,8 @@ TEST_F(GeneratorTest, EmbeddingsOfWordsAsPromptAreTheWordsInTheEncoder) {
   PromptedRequest words = Request(1), vectors = Request(1);
   words.soft_prompt = nullptr;
   words.manual_ids = {65, 66, 260};
-  vectors.soft_prompt = std::make_shared<const Tensor>(FromTorch(
-      golden_.model->EmbedEncoderTokens(PadIds(Golden::Rows{words.manual_ids}, "cpu").ids)[0]));
+  vectors.soft_prompt = std::make_shared<const Tensor>(FromTorch(golden_.model->EmbedEncoderTokens(
+      PadIds(Golden::Rows{words.manual_ids}, TestDevice()).ids)[0]));
   EXPECT_EQ(Run(words, Options(20))[0].token_ids, Run(vectors, Options(20))[0].token_ids);
 }
 

@@ -46,10 +46,10 @@ TEST(WithPromptTest, TokenEmbeddingsAsPromptAreThoseTokens) {
   const Rows words = {{4, 5, 6}};
   Rows joined = golden.instructions;
   for (auto& row : joined) row.insert(row.begin(), words[0].begin(), words[0].end());
-  const at::Tensor prompt = golden.model->EmbedEncoderTokens(PadIds(words, "cpu").ids)[0];
-  const PaddedIds ids = PadIds(golden.instructions, "cpu");
+  const at::Tensor prompt = golden.model->EmbedEncoderTokens(PadIds(words, TestDevice()).ids)[0];
+  const PaddedIds ids = PadIds(golden.instructions, TestDevice());
   EXPECT_EQ(Difference(golden.LogProbs(WithPrompt(*golden.model, prompt, ids)),
-                       golden.LogProbs(WithoutPrompt(*golden.model, PadIds(joined, "cpu")))),
+                       golden.LogProbs(WithoutPrompt(*golden.model, PadIds(joined, TestDevice())))),
             0);
 }
 

@@ -15,14 +15,14 @@ class DecoderStateTest : public testing::TestWithParam<const char*> {
     const auto slice = [&](const Golden::Rows& rows) {
       return Golden::Rows(rows.begin() + first, rows.begin() + first + count);
     };
-    const PaddedIds ids = PadIds(slice(golden_.instructions), "cpu");
+    const PaddedIds ids = PadIds(slice(golden_.instructions), TestDevice());
     const EncoderBatch inputs =
         with_prompt ? WithPrompt(model_, golden_.prompt, ids) : WithoutPrompt(model_, ids);
     const Golden::Rows prefixes = slice(golden_.prefixes);
     std::vector<int64_t> lengths;
     for (const auto& prefix : prefixes) lengths.push_back(int64_t(prefix.size()));
     return model_.Prefill(model_.Encode(inputs.embeddings, inputs.mask), inputs.mask,
-                          PadIds(prefixes, "cpu").ids, lengths);
+                          PadIds(prefixes, TestDevice()).ids, lengths);
   }
 
   Golden golden_ = Golden::Load(GetParam());
@@ -35,13 +35,13 @@ INSTANTIATE_TEST_SUITE_P(Families, DecoderStateTest, testing::Values("codet5p_wi
 TEST_P(DecoderStateTest, AppendedRowsGoOnAsTheyWould) {
   auto alone = Start(1, 1, true);
   auto batch = Start(0, 1, false);
-  const at::Tensor token = at::full({1}, 7, at::kLong);
+  const at::Tensor token = at::full({1}, 7, Ids());
   for (int i = 0; i < 3; ++i) model_.Step(*batch.state, token);
   batch.state->Append(std::move(Start(1, 1, true).state));
   at::Tensor expected, found;
   for (int i = 0; i < 70; ++i) {
     expected = model_.Step(*alone.state, token);
-    found = model_.Step(*batch.state, at::full({2}, 7, at::kLong))[1];
+    found = model_.Step(*batch.state, at::full({2}, 7, Ids()))[1];
   }
   EXPECT_LT(Difference(found, expected[0]), 1e-4);
 }
@@ -52,17 +52,17 @@ TEST_P(DecoderStateTest, SelectDropsReordersAndRepeats) {
   const std::vector<int64_t> rows = {2, 0, 2};
   picked.state->Select(rows);
   EXPECT_EQ(picked.state->rows(), 3);
-  const at::Tensor ids = at::arange(3);
+  const at::Tensor ids = at::arange(3, Ids());
   const at::Tensor expected = model_.Step(*all.state, ids);
-  const at::Tensor found = model_.Step(*picked.state, at::tensor({2, 0, 2}, at::kLong));
-  EXPECT_LT(Difference(found, expected.index_select(0, at::tensor({2, 0, 2}, at::kLong))), 1e-5);
+  const at::Tensor found = model_.Step(*picked.state, at::tensor({2, 0, 2}, Ids()));
+  EXPECT_LT(Difference(found, expected.index_select(0, at::tensor({2, 0, 2}, Ids()))), 1e-5);
 }
 
 TEST_P(DecoderStateTest, PrefillOfALongPrefixIsManySteps) {
   auto stepped = Start(1, 1, true);
   at::Tensor logits = stepped.logits;
   for (const uint32_t id : {3u, 200u, 299u}) {
-    logits = model_.Step(*stepped.state, at::full({1}, int64_t(id), at::kLong));
+    logits = model_.Step(*stepped.state, at::full({1}, int64_t(id), Ids()));
     golden_.prefixes[1].push_back(id);
   }
   EXPECT_LT(Difference(Start(1, 1, true).logits, logits), 1e-4);

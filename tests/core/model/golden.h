@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/TensorOptions.h>
 
 #include <cstdint>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "core/model/batch.h"
 #include "core/model/language_model.h"
 #include "core/model/load.h"
+#include "tests/device.h"
 
 namespace ddpt {
 
@@ -35,6 +37,9 @@ struct Golden {
   // Log-probabilities of the answers of all rows as one padded batch, -1 in the padding.
   at::Tensor LogProbs(const EncoderBatch& inputs) const;
 };
+
+// Of token ids where the models of the tests are.
+at::TensorOptions Ids();
 
 // Largest absolute difference.
 double Difference(const at::Tensor& a, const at::Tensor& b);

@@ -21,7 +21,7 @@ class GoldenModelTest : public testing::TestWithParam<const char*> {
   const LanguageModel& model_ = *golden_.model;
   // What float32 may do to a log-probability in a row of few tokens, and in one of 512.
   static constexpr double kRounding = 1e-5, kLongRounding = 3e-5;
-  PaddedIds ids_ = PadIds(golden_.instructions, "cpu");
+  PaddedIds ids_ = PadIds(golden_.instructions, TestDevice());
 };
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenModelTest,
@@ -52,7 +52,7 @@ TEST_P(GoldenModelTest, PaddingChangesNothing) {
     Golden alone = golden_;
     alone.prefixes = {golden_.prefixes[row]};
     alone.answers = {golden_.answers[row]};
-    const PaddedIds ids = PadIds(Golden::Rows{golden_.instructions[row]}, "cpu");
+    const PaddedIds ids = PadIds(Golden::Rows{golden_.instructions[row]}, TestDevice());
     const at::Tensor single = alone.LogProbs(WithPrompt(model_, golden_.prompt, ids))[0];
     const bool longer = golden_.instructions[row].size() + golden_.answers[row].size() > 100;
     EXPECT_LT(Difference(single, padded[int64_t(row)].narrow(0, 0, single.size(0))),
@@ -61,7 +61,7 @@ TEST_P(GoldenModelTest, PaddingChangesNothing) {
 }
 
 TEST_P(GoldenModelTest, LossAndGradientThroughTheCachedTrunk) {
-  const TargetBatch batch = BuildTargets(golden_.prefixes, golden_.answers, "cpu");
+  const TargetBatch batch = BuildTargets(golden_.prefixes, golden_.answers, TestDevice());
   const DecoderTrunk trunk = model_.Trunk(batch.decoder_ids, batch.positions);
   const at::Tensor prompt = golden_.prompt.clone().set_requires_grad(true);
   const EncoderBatch inputs = WithPrompt(model_, prompt, ids_);
@@ -81,7 +81,7 @@ TEST_P(GoldenModelTest, GreedyWithCacheIsTheUncachedOne) {
   std::vector<int64_t> lengths;
   for (const auto& prefix : golden_.prefixes) lengths.push_back(int64_t(prefix.size()));
   auto [state, logits] = model_.Prefill(model_.Encode(inputs.embeddings, inputs.mask), inputs.mask,
-                                        PadIds(golden_.prefixes, "cpu").ids, lengths);
+                                        PadIds(golden_.prefixes, TestDevice()).ids, lengths);
   Golden::Rows decoded(lengths.size());
   for (int step = 0; step < 64; ++step) {
     const at::Tensor ids = at::argmax(logits, -1);
@@ -95,15 +95,15 @@ TEST_P(GoldenModelTest, GreedyWithCacheIsTheUncachedOne) {
 
 TEST_P(GoldenModelTest, LongAnswerTokenByTokenIsTheWholeOne) {
   const int64_t last = int64_t(golden_.answers.size()) - 1;
-  const PaddedIds ids = PadIds(Golden::Rows{golden_.instructions.back()}, "cpu");
+  const PaddedIds ids = PadIds(Golden::Rows{golden_.instructions.back()}, TestDevice());
   const EncoderBatch inputs = WithPrompt(model_, golden_.prompt, ids);
   const Golden::Rows prefix = {golden_.prefixes.back()};
-  auto [state, logits] =
-      model_.Prefill(model_.Encode(inputs.embeddings, inputs.mask), inputs.mask,
-                     PadIds(prefix, "cpu").ids, std::vector<int64_t>{int64_t(prefix[0].size())});
+  auto [state, logits] = model_.Prefill(model_.Encode(inputs.embeddings, inputs.mask), inputs.mask,
+                                        PadIds(prefix, TestDevice()).ids,
+                                        std::vector<int64_t>{int64_t(prefix[0].size())});
   std::vector<at::Tensor> found;
   for (const uint32_t id : golden_.answers.back()) {
-    const at::Tensor token = at::full({1}, int64_t(id), at::kLong);
+    const at::Tensor token = at::full({1}, int64_t(id), Ids());
     found.push_back(TargetLogProbs(logits, token));
     logits = model_.Step(*state, token);
   }
@@ -112,11 +112,11 @@ TEST_P(GoldenModelTest, LongAnswerTokenByTokenIsTheWholeOne) {
 }
 
 TEST_P(GoldenModelTest, OneTrunkServesManyPrompts) {
-  const TargetBatch batch =
-      BuildTargets(Golden::Rows{golden_.prefixes[1]}, Golden::Rows{golden_.answers[1]}, "cpu");
+  const TargetBatch batch = BuildTargets(Golden::Rows{golden_.prefixes[1]},
+                                         Golden::Rows{golden_.answers[1]}, TestDevice());
   const DecoderTrunk trunk = model_.Trunk(batch.decoder_ids, batch.positions);
   const at::Tensor prompts = at::stack({golden_.prompt, golden_.prompt * 2, -golden_.prompt});
-  const PaddedIds ids = PadIds(Golden::Rows(3, golden_.instructions[1]), "cpu");
+  const PaddedIds ids = PadIds(Golden::Rows(3, golden_.instructions[1]), TestDevice());
   const EncoderBatch inputs = WithPrompt(model_, prompts, ids);
   const at::Tensor logits =
       model_.Head(trunk, model_.Encode(inputs.embeddings, inputs.mask), inputs.mask);
@@ -130,14 +130,14 @@ TEST_P(GoldenModelTest, StackedTrunksAreTheBatchs) {
   std::vector<DecoderTrunk> cached;
   for (size_t row = 0; row < golden_.answers.size(); ++row) {
     const TargetBatch one = BuildTargets(Golden::Rows{golden_.prefixes[row]},
-                                         Golden::Rows{golden_.answers[row]}, "cpu");
+                                         Golden::Rows{golden_.answers[row]}, TestDevice());
     cached.push_back(model_.Trunk(one.decoder_ids, one.positions));
   }
   std::vector<const DecoderTrunk*> rows;
   for (const DecoderTrunk& trunk : cached) rows.push_back(&trunk);
   const DecoderTrunk stacked = StackTrunks(rows);
   const EncoderBatch inputs = WithPrompt(model_, golden_.prompt, ids_);
-  const TargetBatch batch = BuildTargets(golden_.prefixes, golden_.answers, "cpu");
+  const TargetBatch batch = BuildTargets(golden_.prefixes, golden_.answers, TestDevice());
   const at::Tensor logits =
       model_.Head(stacked, model_.Encode(inputs.embeddings, inputs.mask), inputs.mask);
   const at::Tensor logprobs = TargetLogProbs(logits, batch.targets);
@@ -160,18 +160,18 @@ TEST_P(GoldenModelTest, Int8IsClose) {
 TEST_P(GoldenModelTest, Int8TokenByTokenIsTheWholeOne) {
   const Golden packed = Golden::Load(GetParam(), ModelDtype::kInt8);
   const LanguageModel& model = *packed.model;
-  const PaddedIds ids = PadIds(Golden::Rows{packed.instructions[0]}, "cpu");
+  const PaddedIds ids = PadIds(Golden::Rows{packed.instructions[0]}, TestDevice());
   const EncoderBatch inputs = WithPrompt(model, packed.prompt, ids);
   const std::vector<int64_t> lengths = {int64_t(packed.prefixes[0].size())};
   auto [state, logits] =
       model.Prefill(model.Encode(inputs.embeddings, inputs.mask), inputs.mask,
-                    PadIds(Golden::Rows{packed.prefixes[0]}, "cpu").ids, lengths);
+                    PadIds(Golden::Rows{packed.prefixes[0]}, TestDevice()).ids, lengths);
   double apart = 0;
   for (size_t i = 0; i < packed.answers[0].size(); ++i) {
     const int64_t token = packed.answers[0][i];
     const double logprob = at::log_softmax(logits, -1)[0][token].item<double>();
     apart += std::abs(logprob - packed.logprobs_prompted[0][int64_t(i)].item<double>());
-    logits = model.Step(*state, at::tensor({token}, at::kLong));
+    logits = model.Step(*state, at::tensor({token}, Ids()));
   }
   EXPECT_LT(apart / static_cast<double>(packed.answers[0].size()), kInt8Loss);
 }

@@ -328,7 +328,7 @@ TEST(LoadGoldenTest, GeometryIsThatOfTheConfiguration) {
   EXPECT_EQ(geometry.family, "codet5p-parallel");
   EXPECT_EQ(geometry.encoder.width, 32);
   EXPECT_EQ(geometry.decoder.layers, 3);
-  EXPECT_EQ(geometry.device, "cpu");
+  EXPECT_EQ(geometry.device, TestDevice());
   EXPECT_TRUE(geometry.habits.instruction_in_decoder);
 }
 
