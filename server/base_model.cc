@@ -24,6 +24,8 @@ namespace fs = std::filesystem;
 
 constexpr char kEmbeddedName[] = "codet5p-tiny";
 constexpr size_t kDigestBytes = 16;
+// Of a GPU's free memory, the rest being for caches, activations and prompts.
+constexpr double kShareForWeights = 0.8;
 
 // Installed beside the program, or in the source tree of a program in build/NAME/bin.
 constexpr const char* kEmbeddedPlaces[] = {"../share/ddpt/models", "models",
@@ -88,11 +90,21 @@ absl::StatusOr<Condition> Encode(const BaseModel& base, const std::vector<uint32
   return Condition{{values, values + pooled.numel()}, DigestOf(ids)};
 }
 
-// The names in the configuration are valid.
-LoadOptions OptionsOf(const Config& config) {
-  return {.dtype = ParseModelDtype(config.dtype).value(),
-          .device = config.device == "auto" ? "cpu" : config.device,
-          .habits = config.habits == "auto" ? "" : config.habits};
+// Room for the weights and, beside them, for what requests need.
+bool HasRoom(const absl::StatusOr<ModelInspection>& model) {
+  if (!model.ok() || !model->free_bytes) return false;
+  const auto kept = static_cast<double>(KeptBytes(model->shapes, model->geometry.dtype));
+  return kept <= kShareForWeights * static_cast<double>(*model->free_bytes);
+}
+
+// The names in the configuration are valid. "auto" is the first GPU where there is one and it has
+// room.
+LoadOptions OptionsOf(const std::string& directory, const Config& config) {
+  LoadOptions options{.dtype = ParseModelDtype(config.dtype).value(),
+                      .device = config.device == "auto" ? "cuda:0" : config.device,
+                      .habits = config.habits == "auto" ? "" : config.habits};
+  if (config.device == "auto" && !HasRoom(InspectModel(directory, options))) options.device = "cpu";
+  return options;
 }
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const std::string& directory,
@@ -119,7 +131,7 @@ absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(
     const std::function<void(uint64_t done, uint64_t total)>& on_progress) {
   // Workers run side by side; each computes alone, which also fixes the order of sums.
   at::set_num_threads(1);
-  LoadOptions options = OptionsOf(config);
+  LoadOptions options = OptionsOf(directory, config);
   options.on_progress = on_progress;
   auto base = std::make_shared<BaseModel>();
   base->directory = directory;
@@ -132,7 +144,8 @@ absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(
 absl::StatusOr<std::string> DescribeModel(const Config& config) {
   const std::string directory = ModelDirectory(config);
   if (directory.empty()) return "";
-  DDPT_ASSIGN_OR_RETURN(const ModelInspection model, InspectModel(directory, OptionsOf(config)));
+  DDPT_ASSIGN_OR_RETURN(const ModelInspection model,
+                        InspectModel(directory, OptionsOf(directory, config)));
   const ModelGeometry& geometry = model.geometry;
   DDPT_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(directory, geometry));
   DDPT_ASSIGN_OR_RETURN(const std::string digest, DigestModel(directory));
