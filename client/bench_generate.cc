@@ -38,13 +38,17 @@ Codet5pConfig EmbeddedGeometry() {
   return config;
 }
 
-absl::StatusOr<Subject> RandomSubject(ModelDtype dtype) {
+absl::StatusOr<Subject> RandomSubject(const BenchGenerateOptions& options) {
+  if (options.device != "cpu") {
+    return FieldError("device", absl::StrCat(options.device, " needs a model"));
+  }
   const Codet5pConfig config = EmbeddedGeometry();
   StateDict weights = RandomCodet5pWeights(config, /*seed=*/0);
-  if (dtype == ModelDtype::kBFloat16) {
+  if (options.dtype == ModelDtype::kBFloat16) {
     for (auto& [name, weight] : weights) weight = weight.to(at::kBFloat16);
-  } else if (dtype != ModelDtype::kFloat32) {
-    return FieldError("dtype", absl::StrCat(Piece(ModelDtypeName(dtype)), " needs a model"));
+  } else if (options.dtype != ModelDtype::kFloat32) {
+    return FieldError("dtype",
+                      absl::StrCat(Piece(ModelDtypeName(options.dtype)), " needs a model"));
   }
   Subject subject{.shapes = ShapesOf(weights)};
   DDPT_ASSIGN_OR_RETURN(subject.model, CreateCodet5pModel(config, weights));
@@ -52,8 +56,8 @@ absl::StatusOr<Subject> RandomSubject(ModelDtype dtype) {
 }
 
 absl::StatusOr<Subject> MakeSubject(const BenchGenerateOptions& options) {
-  if (options.model.empty()) return RandomSubject(options.dtype);
-  const LoadOptions load{.dtype = options.dtype};
+  if (options.model.empty()) return RandomSubject(options);
+  const LoadOptions load{.dtype = options.dtype, .device = options.device};
   DDPT_ASSIGN_OR_RETURN(const ModelInspection inspection, InspectModel(options.model, load));
   Subject subject{.shapes = inspection.shapes};
   DDPT_ASSIGN_OR_RETURN(subject.model, LoadLanguageModel(options.model, load));
@@ -188,19 +192,20 @@ absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& op
   result.peak_bytes = PeakMemory();
   result.prefix_tokens = DecoderIds(requests[0], geometry).size();
   const c10::NoGradGuard no_grad;
-  std::vector<at::Tensor> chosen;
+  at::Tensor rows;
   const auto run = [&] {
-    chosen = Generate(*subject.model, requests, options.output_tokens);
+    const auto chosen = Generate(*subject.model, requests, options.output_tokens);
+    rows = at::stack(chosen, 1).to(at::kCPU).contiguous();
     return absl::OkStatus();
   };
   DDPT_RETURN_IF_ERROR(TimeRuns(options.runs, run, on_run, result));
-  const at::Tensor rows = at::stack(chosen, 1).contiguous();
   for (size_t row = 0; row < options.batch; ++row) {
     const int64_t* ids = rows.const_data_ptr<int64_t>() + row * options.output_tokens;
     result.tokens.emplace_back(ids, ids + options.output_tokens);
   }
   const Weights weights = CountWeights(subject.shapes, geometry.dtype);
   CountWork(options, geometry, weights, result);
+  if (options.device != "cpu") return result;
   result.peak_flops = MeasureFlops(options.threads);
   // As many bytes as a token reads, or so many that no cache holds them.
   constexpr double kBeyondCaches = 1e9;

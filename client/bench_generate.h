@@ -17,6 +17,7 @@ namespace ddpt {
 struct BenchGenerateOptions {
   std::string model;                        // Hugging Face directory; "": random weights, see below
   ModelDtype dtype = ModelDtype::kFloat32;  // random weights: kFloat32 or kBFloat16
+  std::string device = "cpu";               // "cuda:N" needs a model
   size_t batch = 1;                         // rows, 1..256
   size_t input_tokens = 64;                 // of each instruction, 1..the model's positions
   size_t output_tokens = 64;                // of each answer, 1..the positions that are left
@@ -37,7 +38,7 @@ struct BenchGenerateResult : BenchResult {
 
 // Blocks for all runs; sets LibTorch's number of threads for the process. Random weights are those
 // of the embedded model's geometry (2.9 million parameters). INVALID_ARGUMENT names the option;
-// errors of loading name the file.
+// errors of loading name the file. What a GPU can do at most is not measured.
 absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& options,
                                                   const std::function<void(size_t)>& on_run);
 

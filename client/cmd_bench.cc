@@ -167,6 +167,7 @@ nlohmann::ordered_json Report(const GenerateFlags& flags, const BenchGenerateRes
                          {"prefix_tokens", result.prefix_tokens},
                          {"output_tokens", options.output_tokens},
                          {"dtype", ModelDtypeName(result.dtype)},
+                         {"device", options.device},
                          {"parameters", result.parameters},
                          {"load_seconds", result.load_seconds},
                          {"kept_bytes", result.kept_bytes},
@@ -200,8 +201,9 @@ void AddGenerate(CLI::App& bench, Session& session) {
   auto flags = std::make_shared<GenerateFlags>();
   BenchGenerateOptions& options = flags->options;
   command->add_option("--model", options.model, "Hugging Face directory; default: random weights");
-  command->add_option("--dtype", flags->dtype, "auto, float32, bfloat16, int8")
+  command->add_option("--dtype", flags->dtype, "auto, float32, bfloat16, float16 (GPU), int8")
       ->capture_default_str();
+  command->add_option("--device", options.device, "cpu, or cuda:N")->capture_default_str();
   command->add_option("--batch", options.batch, "Answers a run")->capture_default_str();
   command->add_option("--input-tokens", options.input_tokens, "Of each instruction")
       ->capture_default_str();
