@@ -8,21 +8,18 @@
 
 #include "absl/status/statusor.h"
 #include "client/bench.h"
+#include "client/bench_model.h"
 #include "core/model/geometry.h"
 
 namespace ddpt {
 
 // Time to generate greedily from start to end, without any server: encoder, prefill, then a token a
 // step for all rows together, whatever the tokens are. The decoder's prefix is the model's habit.
-struct BenchGenerateOptions {
-  std::string model;                        // Hugging Face directory; "": random weights, see below
-  ModelDtype dtype = ModelDtype::kFloat32;  // random weights: kFloat32 or kBFloat16
-  std::string device = "cpu";               // "cuda:N" needs a model
-  size_t batch = 1;                         // rows, 1..256
-  size_t input_tokens = 64;                 // of each instruction, 1..the model's positions
-  size_t output_tokens = 64;                // of each answer, 1..the positions that are left
-  size_t threads = 1;                       // of LibTorch, 1..256
-  size_t runs = 10;                         // timed ones, after one that is not
+struct BenchGenerateOptions : BenchModelOptions {
+  size_t batch = 1;           // rows, 1..256
+  size_t input_tokens = 64;   // of each instruction, 1..the model's positions
+  size_t output_tokens = 64;  // of each answer, 1..the positions that are left
+  size_t runs = 10;           // timed ones, after one that is not
 };
 
 struct BenchGenerateResult : BenchResult {
@@ -33,12 +30,12 @@ struct BenchGenerateResult : BenchResult {
   ModelDtype dtype = ModelDtype::kFloat32;  // never kAuto
   double load_seconds = 0;                  // of a model from a directory
   uint64_t kept_bytes = 0;                  // of the weights
+  double token_bytes = 0;                   // of weights that a token reads after the first
   uint64_t peak_bytes = 0;                  // most memory of the process, after loading
 };
 
-// Blocks for all runs; sets LibTorch's number of threads for the process. Random weights are those
-// of the embedded model's geometry (2.9 million parameters). INVALID_ARGUMENT names the option;
-// errors of loading name the file. What a GPU can do at most is not measured.
+// Blocks for all runs. INVALID_ARGUMENT names the option; others are OpenBenchModel's. What a GPU
+// can do at most is not measured.
 absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& options,
                                                   const std::function<void(size_t)>& on_run);
 

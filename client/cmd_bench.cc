@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "client/bench_generate.h"
 #include "client/bench_sample.h"
+#include "client/bench_train.h"
 #include "client/commands.h"
 #include "client/flags.h"
 #include "client/load.h"
@@ -152,6 +153,15 @@ void AddSample(CLI::App& bench, Session& session) {
   command->callback([flags, &session] { session.status = RunSample(*flags, session); });
 }
 
+// What all benchmarks of a base model take.
+void AddModelFlags(CLI::App& command, BenchModelOptions& options, std::string& dtype) {
+  command.add_option("--model", options.model, "Hugging Face directory; default: random weights");
+  command.add_option("--dtype", dtype, "auto, float32, bfloat16, float16 (GPU), int8")
+      ->capture_default_str();
+  command.add_option("--device", options.device, "cpu, or cuda:N")->capture_default_str();
+  command.add_option("--threads", options.threads, "Threads of a run")->capture_default_str();
+}
+
 struct GenerateFlags {
   std::string dtype = "float32";
   BenchGenerateOptions options;
@@ -200,18 +210,79 @@ void AddGenerate(CLI::App& bench, Session& session) {
   CLI::App* command = bench.add_subcommand("generate", "Time to generate code; needs no server");
   auto flags = std::make_shared<GenerateFlags>();
   BenchGenerateOptions& options = flags->options;
-  command->add_option("--model", options.model, "Hugging Face directory; default: random weights");
-  command->add_option("--dtype", flags->dtype, "auto, float32, bfloat16, float16 (GPU), int8")
-      ->capture_default_str();
-  command->add_option("--device", options.device, "cpu, or cuda:N")->capture_default_str();
+  AddModelFlags(*command, options, flags->dtype);
   command->add_option("--batch", options.batch, "Answers a run")->capture_default_str();
   command->add_option("--input-tokens", options.input_tokens, "Of each instruction")
       ->capture_default_str();
   command->add_option("--output-tokens", options.output_tokens, "Of each answer")
       ->capture_default_str();
-  command->add_option("--threads", options.threads, "Threads of a run")->capture_default_str();
   command->add_option("--runs", options.runs, "Timed runs")->capture_default_str();
   command->callback([flags, &session] { session.status = RunGenerate(*flags, session); });
+}
+
+struct TrainFlags {
+  std::string dtype = "float32";
+  std::string write;
+  BenchTrainOptions options;
+};
+
+nlohmann::ordered_json Report(const TrainFlags& flags, const BenchTrainResult& result) {
+  const BenchTrainOptions& options = flags.options;
+  return Report(result, {{"steps_per_second", 1 / result.median()},
+                         {"batch", options.batch},
+                         {"threads", options.threads},
+                         {"context", options.context_length},
+                         {"input_tokens", options.input_tokens},
+                         {"output_tokens", options.output_tokens},
+                         {"dtype", ModelDtypeName(result.dtype)},
+                         {"device", options.device},
+                         {"parameters", result.parameters},
+                         {"loss", result.loss},
+                         {"grad_rel_diff", result.grad_rel_diff},
+                         {"trunk_bytes", result.trunk_bytes},
+                         {"peak_bytes", result.peak_bytes},
+                         {"full_flop", result.full_flop}});
+}
+
+absl::Status RunTrain(TrainFlags& flags, Session& session) {
+  DDPT_ASSIGN_OR_RETURN(flags.options.dtype, ParseModelDtype(flags.dtype));
+  BenchTrainResult result;
+  {
+    ProgressBar progress(session.err, session.terminal, "training");
+    DDPT_ASSIGN_OR_RETURN(result, BenchTrain(flags.options, [&](size_t run) {
+                            if (!session.json) progress.Update(run, flags.options.runs, "");
+                          }));
+  }
+  if (!flags.write.empty()) DDPT_RETURN_IF_ERROR(WriteTrainBenchmark(flags.write, result));
+  if (session.json) {
+    PrintJson(session, Report(flags, result));
+    return absl::OkStatus();
+  }
+  session.out << absl::StrFormat(
+      "a step of %d examples: median %s, best %s over %d runs%s; the gradient differs by %.1e from "
+      "the full model's\n",
+      flags.options.batch, DurationWord(result.median()), DurationWord(result.seconds.front()),
+      result.seconds.size(), ShareWords(result), result.grad_rel_diff);
+  return absl::OkStatus();
+}
+
+void AddTrain(CLI::App& bench, Session& session) {
+  CLI::App* command = bench.add_subcommand(
+      "train", "Time of a training step through the frozen model; needs no server");
+  auto flags = std::make_shared<TrainFlags>();
+  BenchTrainOptions& options = flags->options;
+  AddModelFlags(*command, options, flags->dtype);
+  command->add_option("--batch", options.batch, "Examples a step")->capture_default_str();
+  command->add_option("--context", options.context_length, "Vectors of a prompt")
+      ->capture_default_str();
+  command->add_option("--input-tokens", options.input_tokens, "Of each instruction")
+      ->capture_default_str();
+  command->add_option("--output-tokens", options.output_tokens, "Of each answer")
+      ->capture_default_str();
+  command->add_option("--runs", options.runs, "Timed runs")->capture_default_str();
+  command->add_option("--write", flags->write,
+                      "Writes examples, prompts and gradient to this .safetensors file");
+  command->callback([flags, &session] { session.status = RunTrain(*flags, session); });
 }
 
 struct ServeFlags {
@@ -321,6 +392,7 @@ void AddBenchCommands(CLI::App& app, Session& session) {
   bench->require_subcommand(1);
   AddSample(*bench, session);
   AddGenerate(*bench, session);
+  AddTrain(*bench, session);
   AddServe(*bench, session);
 }
 

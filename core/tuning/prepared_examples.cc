@@ -71,7 +71,7 @@ PreparedExamples::PreparedExamples(std::shared_ptr<const LanguageModel> model,
     : model_(std::move(model)),
       examples_(std::move(examples)),
       conditional_(conditional),
-      budget_left_(budget_bytes),
+      budget_bytes_(budget_bytes),
       kept_(examples_.size()) {}
 
 PreparedExamples::~PreparedExamples() = default;
@@ -87,8 +87,8 @@ std::shared_ptr<const PreparedExamples::Prepared> PreparedExamples::Get(uint64_t
   prepared->trunk = model_->Trunk(targets.decoder_ids, targets.positions);
   if (conditional_) prepared->condition = PooledInstruction(*model_, example.instruction_ids);
   const uint64_t bytes = TrunkBytes(prepared->trunk) + model_->geometry().encoder.width * 4;
-  if (bytes <= budget_left_) {
-    budget_left_ -= bytes;
+  if (bytes <= budget_bytes_ - kept_bytes_) {
+    kept_bytes_ += bytes;
     kept_[index] = prepared;
   }
   return prepared;

@@ -43,6 +43,7 @@ class PreparedExamples {
   ~PreparedExamples();
 
   size_t size() const { return examples_.size(); }
+  uint64_t kept_bytes() const { return kept_bytes_; }
   const EncodedExample& example(uint64_t index) const { return examples_[index]; }
   // [B, C] of the given examples; kept only where `conditional`.
   at::Tensor Conditions(const std::vector<uint64_t>& indices);
@@ -64,7 +65,8 @@ class PreparedExamples {
   const std::shared_ptr<const LanguageModel> model_;
   const std::vector<EncodedExample> examples_;
   const bool conditional_;
-  uint64_t budget_left_;
+  const uint64_t budget_bytes_;
+  uint64_t kept_bytes_ = 0;
   std::vector<std::shared_ptr<const Prepared>> kept_;
 };
 

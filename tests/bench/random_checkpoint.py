@@ -15,14 +15,15 @@ import shutil
 import numpy
 
 SHARD_BYTES = 2 << 30
-VOCABULARY = {"t5": 32_100, "codet5p": 51_200}
-DECODER = {"2b": (2560, 32, 32, 64), "6b": (4096, 33, 16, 64), "16b": (6144, 34, 24, 64)}  # width, layers, heads, rotary
+ENCODER = (1024, 20, 16, 32)  # width, layers, heads, rotary channels
+DECODER = {"2b": (2560, 32, 32, 64), "6b": (4096, 33, 16, 64), "16b": (6144, 34, 24, 64)}
+T5_VOCABULARY = 32_100
 T5 = {"220m": {"d_model": 768, "d_kv": 64, "num_heads": 12, "d_ff": 3072, "num_layers": 12},
       "770m": {"d_model": 1024, "d_kv": 64, "num_heads": 16, "d_ff": 4096, "num_layers": 24}}
 
 
-def parallel_stack(prefix, width, layers, shapes):
-    shapes[f"{prefix}wte.weight"] = (VOCABULARY["codet5p"], width)
+def parallel_stack(prefix, width, layers, vocabulary):
+    shapes = {f"{prefix}wte.weight": (vocabulary, width)}
     for layer in range(layers):
         block = f"{prefix}h.{layer}."
         shapes |= {f"{block}ln_1.weight": (width,), f"{block}ln_1.bias": (width,),
@@ -32,21 +33,22 @@ def parallel_stack(prefix, width, layers, shapes):
     return shapes | {f"{prefix}ln_f.weight": (width,), f"{prefix}ln_f.bias": (width,)}
 
 
-def parallel(size):
+def parallel(encoder, decoder, vocabulary=51_200):
+    """config.json, and the shape of each tensor, of the parallel-block family."""
     def stack(width, layers, heads, rotary):
         return {"model_type": "codet5p_module", "n_embd": width, "n_layer": layers, "n_head": heads, "rotary_dim": rotary, "n_inner": None,
-                "vocab_size": VOCABULARY["codet5p"], "n_positions": 2048, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
-                "bos_token_id": 50256, "eos_token_id": 50256}
+                "vocab_size": vocabulary, "n_positions": 2048, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
+                "bos_token_id": min(50256, vocabulary - 1), "eos_token_id": min(50256, vocabulary - 1)}
 
-    encoder, decoder = stack(1024, 20, 16, 32), stack(*DECODER[size])
+    encoder, decoder = stack(*encoder), stack(*decoder)
     config = {"model_type": "codet5p", "is_encoder_decoder": True, "encoder": encoder, "decoder": decoder | {"add_cross_attention": True}}
     width = decoder["n_embd"]
     cross = f"decoder.transformer.h.{decoder['n_layer'] - 1}.crossattention."
-    shapes = parallel_stack("encoder.", encoder["n_embd"], encoder["n_layer"], {})
-    shapes = parallel_stack("decoder.transformer.", width, decoder["n_layer"], shapes)
+    shapes = parallel_stack("encoder.", encoder["n_embd"], encoder["n_layer"], vocabulary)
+    shapes |= parallel_stack("decoder.transformer.", width, decoder["n_layer"], vocabulary)
     shapes |= {f"{cross}q_attn.weight": (width, width), f"{cross}qkv_proj.weight": (2 * width, width),
-               f"{cross}out_proj.weight": (width, width), "decoder.lm_head.weight": (VOCABULARY["codet5p"], width),
-               "decoder.lm_head.bias": (VOCABULARY["codet5p"],), "enc_to_dec_proj.weight": (width, encoder["n_embd"]),
+               f"{cross}out_proj.weight": (width, width), "decoder.lm_head.weight": (vocabulary, width),
+               "decoder.lm_head.bias": (vocabulary,), "enc_to_dec_proj.weight": (width, encoder["n_embd"]),
                "enc_to_dec_proj.bias": (width,)}
     return config, shapes
 
@@ -54,7 +56,7 @@ def parallel(size):
 def t5(size):
     shape = T5[size]
     width, inner = shape["d_model"], shape["d_kv"] * shape["num_heads"]
-    shapes = {"shared.weight": (VOCABULARY["t5"], width)}
+    shapes = {"shared.weight": (T5_VOCABULARY, width)}
     for stack in ("encoder", "decoder"):
         for layer in range(shape["num_layers"]):
             block = f"{stack}.block.{layer}.layer."
@@ -68,7 +70,7 @@ def t5(size):
             shapes |= {f"{block}{part}.layer_norm.weight": (width,) for part in range(last + 1)}
         shapes[f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"] = (32, shape["num_heads"])
         shapes[f"{stack}.final_layer_norm.weight"] = (width,)
-    config = {"model_type": "t5", "is_encoder_decoder": True, "vocab_size": VOCABULARY["t5"], "n_positions": 512,
+    config = {"model_type": "t5", "is_encoder_decoder": True, "vocab_size": T5_VOCABULARY, "n_positions": 512,
               "decoder_start_token_id": 0, "eos_token_id": 2, **shape}
     return config, shapes
 
@@ -105,25 +107,28 @@ def write_shard(path, names, shapes, generator):
             weight(generator, name, shapes[name]).tofile(file)
 
 
+def write_checkpoint(directory, config, shapes):
+    directory.mkdir(parents=True, exist_ok=True)
+    shards, placed = shards_of(shapes), {}
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        written = []
+        for number, names in enumerate(shards, 1):
+            file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+            written.append(pool.submit(write_shard, directory / file, names, shapes, numpy.random.default_rng([1, number])))
+            placed |= dict.fromkeys(names, file)
+        for shard in written:
+            shard.result()
+    (directory / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (directory / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": placed}, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=pathlib.Path)
     parser.add_argument("--geometry", choices=[*T5, *DECODER], default="2b")
     parser.add_argument("--tokenizer", type=pathlib.Path)
     flags = parser.parse_args()
-    flags.directory.mkdir(parents=True, exist_ok=True)
-    config, shapes = (parallel if flags.geometry in DECODER else t5)(flags.geometry)
-    shards, placed = shards_of(shapes), {}
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        written = []
-        for number, names in enumerate(shards, 1):
-            file = f"model-{number:05}-of-{len(shards):05}.safetensors"
-            written.append(pool.submit(write_shard, flags.directory / file, names, shapes, numpy.random.default_rng([1, number])))
-            placed |= dict.fromkeys(names, file)
-        for shard in written:
-            shard.result()
-    (flags.directory / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    (flags.directory / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": placed}, indent=1) + "\n")
+    write_checkpoint(flags.directory, *(parallel(ENCODER, DECODER[flags.geometry]) if flags.geometry in DECODER else t5(flags.geometry)))
     for name in ("tokenizer.json", "tokenizer_config.json") if flags.tokenizer else ():
         shutil.copy(flags.tokenizer / name, flags.directory)
 
