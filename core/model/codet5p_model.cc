@@ -11,6 +11,7 @@
 #include "core/model/codet5p_layers.h"
 #include "core/model/decoder_trunk.h"
 #include "core/model/kv_state.h"
+#include "core/model/pause_behind.h"
 
 namespace ddpt {
 namespace codet5p {
@@ -64,7 +65,10 @@ class Model : public LanguageModel {
     const Rotary rotary = encoder_rotary_.First(embeddings.size(1));
     const at::Tensor bias = MaskBias(mask);
     at::Tensor x = embeddings.to(encoder_embedding_.scalar_type());
-    for (const Block& block : encoder_blocks_) x = block.Forward(x, rotary, bias);
+    for (const Block& block : encoder_blocks_) {
+      x = block.Forward(x, rotary, bias);
+      PauseBehind(x);
+    }
     return encoder_norm_(x);
   }
 
@@ -74,6 +78,7 @@ class Model : public LanguageModel {
     at::Tensor x = at::embedding(decoder_embedding_, decoder_ids);
     for (size_t i = 0; i + 1 < decoder_blocks_.size(); ++i) {
       x = decoder_blocks_[i].Forward(x, rotary, bias);
+      PauseBehind(x);
     }
     const Block& last = decoder_blocks_.back();
     const at::Tensor query = cross_.Query(AtPositions(last.Normed(x), positions));
@@ -137,6 +142,7 @@ class Model : public LanguageModel {
   // The last block's output without cross-attention, and what cross-attention attended to.
   at::Tensor Finish(const at::Tensor& base, const at::Tensor& attended) const {
     const at::Tensor hidden = decoder_norm_(base + cross_.Project(attended));
+    PauseBehind(hidden);
     return head_(hidden).to(at::kFloat);
   }
 

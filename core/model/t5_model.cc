@@ -11,6 +11,7 @@
 #include "core/model/attention.h"
 #include "core/model/decoder_trunk.h"
 #include "core/model/kv_state.h"
+#include "core/model/pause_behind.h"
 #include "core/model/t5_layers.h"
 
 namespace ddpt {
@@ -57,6 +58,7 @@ class Model : public LanguageModel {
       const at::Tensor normed = block.self_norm(x);
       x = x + block.self.Look(block.self.Query(normed), block.self.KeysValues(normed), bias);
       x = x + block.forward(block.forward_norm(x));
+      PauseBehind(x);
     }
     return encoder_norm_(x);
   }

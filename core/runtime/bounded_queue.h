@@ -40,7 +40,7 @@ class BoundedQueue {
   absl::Status Push(Job job) {
     std::lock_guard lock(mutex_);
     if (closed_) return absl::UnavailableError("draining: the queue is closed");
-    if (size_ >= limit_) {
+    if (size() >= limit_) {
       return absl::ResourceExhaustedError(
           absl::StrCat("the queue's limit of ", limit_, " is reached"));
     }
@@ -59,10 +59,11 @@ class BoundedQueue {
     job.on_error(status);
   }
 
-  // The next job that may run. Blocks while there is none; nothing when `deadline` passes or the
-  // queue is closed and empty. A deadline in the past makes it a poll.
-  std::optional<Job> Pop(TimePoint deadline) {
-    while (std::optional<Job> job = Take(deadline)) {
+  // The next job that may run, of priority `least` or above. Blocks while there is none; nothing
+  // when `deadline` passes or the queue is closed and has none. A deadline in the past makes it a
+  // poll.
+  std::optional<Job> Pop(TimePoint deadline, Priority least = Priority::kBackground) {
+    while (std::optional<Job> job = Take(deadline, least)) {
       const absl::Status status = job->stop.status();
       if (status.ok()) return job;
       job->on_error(status);
@@ -84,25 +85,32 @@ class BoundedQueue {
       std::lock_guard lock(mutex_);
       closed_ = true;
       dropped_ = status;
-      while (size_ > 0) jobs.push_back(Remove());
+      while (size() > 0) jobs.push_back(Remove());
       arrived_.notify_all();
     }
     for (Job& job : jobs) job.on_error(status);
   }
 
   // A moment ago.
-  size_t size() const { return size_.load(std::memory_order_relaxed); }
+  size_t size() const { return size(Priority::kInteractive) + size(Priority::kBackground); }
+  size_t size(Priority priority) const {
+    return lanes_[static_cast<size_t>(priority)].size.load(std::memory_order_relaxed);
+  }
 
  private:
   struct Lane {
+    std::atomic<size_t> size{0};                            // written under mutex_, read anywhere
     std::unordered_map<std::string, std::deque<Job>> jobs;  // no empty entries
     std::deque<std::string> turns;                          // the keys of `jobs`, next one first
   };
 
-  std::optional<Job> Take(TimePoint deadline) {
+  std::optional<Job> Take(TimePoint deadline, Priority least) {
     std::unique_lock lock(mutex_);
-    arrived_.wait_until(lock, deadline, [this] { return size_ > 0 || closed_; });
-    if (size_ == 0) return std::nullopt;
+    const auto waiting = [&] {
+      return size(Priority::kInteractive) + (least == Priority::kBackground ? size(least) : 0) > 0;
+    };
+    arrived_.wait_until(lock, deadline, [&] { return waiting() || closed_; });
+    if (!waiting()) return std::nullopt;
     return Remove();
   }
 
@@ -111,7 +119,7 @@ class BoundedQueue {
     std::deque<Job>& jobs = lane.jobs[job.key];
     if (jobs.empty()) lane.turns.push_back(job.key);
     jobs.push_back(std::move(job));
-    ++size_;
+    ++lane.size;
     arrived_.notify_one();
   }
 
@@ -127,7 +135,7 @@ class BoundedQueue {
     } else {
       lane.turns.push_back(std::move(key));
     }
-    --size_;
+    --lane.size;
     return job;
   }
 
@@ -136,7 +144,6 @@ class BoundedQueue {
   std::condition_variable arrived_;
   // Guarded by mutex_:
   std::array<Lane, 2> lanes_;
-  std::atomic<size_t> size_{0};  // written under mutex_, read anywhere
   bool closed_ = false;
   absl::Status dropped_;
 };

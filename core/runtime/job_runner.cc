@@ -4,6 +4,7 @@
 #include <future>
 #include <vector>
 
+#include "core/base/pause.h"
 #include "core/base/status.h"
 
 namespace ddpt {
@@ -155,7 +156,8 @@ absl::Status JobRunner::OnPool(const StopToken& stop, const std::function<absl::
                       .priority = Priority::kBackground,
                       .stop = stop,
                       .run =
-                          [&](Stream&) {
+                          [&](Stream& stream) {
+                            const PauseScope scope([&] { pool_.LetOthersRun(stream); });
                             ended.set_value(body());
                             return Progress::kDone;
                           },

@@ -21,7 +21,8 @@
 
 namespace ddpt {
 
-// The work of one job in pieces, each short enough for interactive work to wait for.
+// The work of one job in pieces. Where a piece is long it has pause points (core/base/pause.h), at
+// which interactive work that waits is done first.
 class JobWork {
  public:
   enum class Next {

@@ -68,6 +68,10 @@ class StreamPool {
   // what is queued, or yields later, is told UNAVAILABLE, and the result is DEADLINE_EXCEEDED.
   absl::Status Stop(TimePoint deadline);
 
+  // For long background work, on the thread and with the stream that it was given: runs interactive
+  // work that waits, unless another thread takes it, until there is none.
+  void LetOthersRun(Stream& stream);
+
   // True while work waits for a thread: the moment for long work to yield.
   bool contended() const { return queue_.size() > 0; }
   // Works waiting, works running, threads.

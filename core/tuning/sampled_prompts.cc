@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "core/base/pause.h"
 #include "core/base/status.h"
 #include "core/diffusion/latent_batch.h"
 
@@ -34,6 +35,7 @@ absl::StatusOr<std::vector<Tensor>> SamplePrompts(std::shared_ptr<const Denoiser
       DDPT_ASSIGN_OR_RETURN(const uint64_t id, batch->Join(row));
       draws[id] = next;
     }
+    PausePoint();
     if (stop.stopped()) return stop.status();
     for (LatentBatch::Finished& finished : batch->Step()) {
       if (!finished.result.ok()) return finished.result.status();

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "core/base/pause.h"
 #include "core/model/batch.h"
 #include "core/model/decoder_trunk.h"
 #include "core/model/load.h"
@@ -74,6 +75,18 @@ TEST_P(GoldenModelTest, LossAndGradientThroughTheCachedTrunk) {
   EXPECT_LT(Difference(prompt.grad(), golden_.prompt_gradient),
             (model_.geometry().family == "t5" ? kLongRounding : kRounding) * scale);
   EXPECT_FALSE(trunk.parts[0].requires_grad());
+}
+
+TEST_P(GoldenModelTest, LetsOthersGoFirstBehindEachLayerOnTheWayThereAndBack) {
+  if (TestDevice() != "cpu") GTEST_SKIP() << "a GPU's backward is on a thread of its own";
+  const at::Tensor prompt = golden_.prompt.clone().set_requires_grad(true);
+  int64_t pauses = 0;
+  const PauseScope scope([&] { ++pauses; });
+  const EncoderBatch inputs = WithPrompt(model_, prompt, ids_);
+  const at::Tensor states = model_.Encode(inputs.embeddings, inputs.mask);
+  EXPECT_EQ(pauses, model_.geometry().encoder.layers);
+  states.sum().backward();
+  EXPECT_EQ(pauses, 2 * model_.geometry().encoder.layers);
 }
 
 TEST_P(GoldenModelTest, GreedyWithCacheIsTheUncachedOne) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "core/base/pause.h"
 #include "core/registry/sqlite_job_store.h"
 #include "tests/core/registry/temporary_folder.h"
 
@@ -17,12 +18,18 @@ namespace {
 class Counting final : public JobWork {
  public:
   Counting(std::map<std::string, uint64_t>& saved, const std::string& id, uint64_t end,
-           std::shared_future<void> gate)
-      : saved_(saved), id_(id), end_(end), gate_(std::move(gate)), count_(saved[id]) {}
+           std::shared_future<void> gate, std::function<void()> in_piece)
+      : saved_(saved),
+        id_(id),
+        end_(end),
+        gate_(std::move(gate)),
+        in_piece_(std::move(in_piece)),
+        count_(saved[id]) {}
 
   absl::StatusOr<Piece> Run(Job& job, const StopToken& stop) override {
     if (gate_.valid()) gate_.wait();
     if (stop.stopped()) return stop.status();
+    if (in_piece_) in_piece_();
     job.step = ++count_;
     return Piece{count_ == end_ ? Next::kFinish : Next::kSave, "counted"};
   }
@@ -40,6 +47,7 @@ class Counting final : public JobWork {
   const std::string id_;
   const uint64_t end_;
   const std::shared_future<void> gate_;
+  const std::function<void()> in_piece_;
   uint64_t count_;
 };
 
@@ -57,7 +65,7 @@ class JobRunnerTest : public testing::Test {
     JobRunner::Options options;
     options.make_work = [this](const Job& job) -> absl::StatusOr<std::unique_ptr<JobWork>> {
       if (job.task == "bad") return absl::DataLossError("its data are gone");
-      return std::make_unique<Counting>(saved_, job.id, 5, gate_);
+      return std::make_unique<Counting>(saved_, job.id, 5, gate_, in_piece_);
     };
     runner_ = *JobRunner::Create(*store_, *pool_, std::move(options));
   }
@@ -95,6 +103,7 @@ class JobRunnerTest : public testing::Test {
   std::promise<void> opened_;
   std::shared_future<void> gate_;
   bool released_ = false;
+  std::function<void()> in_piece_;
   std::unique_ptr<SqliteJobStore> store_;
   std::unique_ptr<StreamPool> pool_;
   std::unique_ptr<JobRunner> runner_;
@@ -116,6 +125,27 @@ TEST_F(JobRunnerTest, TellsEachPieceInOrder) {
     if (event.payload == "counted") steps.push_back(event.job.step);
   }
   EXPECT_THAT(steps, testing::ElementsAre(1, 2, 3, 4, 5));
+}
+
+TEST_F(JobRunnerTest, InsideAPieceInteractiveWorkGoesFirst) {
+  int ran = 0;
+  in_piece_ = [&] {
+    const int before = ran;
+    ASSERT_TRUE(pool_
+                    ->Submit({.key = "other",
+                              .run =
+                                  [&](Stream&) {
+                                    ++ran;
+                                    return Progress::kDone;
+                                  },
+                              .on_error = [](const absl::Status&) {}})
+                    .ok());
+    PausePoint();
+    EXPECT_EQ(ran, before + 1);
+  };
+  StartRunner();
+  Await(Submit("a").id, {JobState::kSucceeded});
+  EXPECT_EQ(ran, 5);
 }
 
 TEST_F(JobRunnerTest, FailureIsToldAndTheNextJobRuns) {

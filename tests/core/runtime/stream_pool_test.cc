@@ -286,5 +286,33 @@ TEST(StreamPoolInlineTest, WorkSubmittedByWorkRunsAfterItInTurn) {
   EXPECT_THAT(order, ElementsAre("first", "a", "b", "a"));
 }
 
+TEST(StreamPoolPriorityTest, LongBackgroundWorkLetsInteractiveWorkRunAndNoOther) {
+  const auto pool = MakePool({.threads = 1});
+  std::vector<std::string> order;
+  std::latch trained(1);
+  const auto note = [&](const char* what) { return [&order, what] { order.push_back(what); }; };
+  Work other = Do("b", note("other background"));
+  other.priority = Priority::kBackground;
+  Work twice = Do("a", nullptr);
+  twice.run = [&, runs = 0](Stream&) mutable {
+    order.push_back("interactive");
+    return ++runs < 2 ? Progress::kYield : Progress::kDone;
+  };
+  Work training = Do("b", nullptr);
+  training.priority = Priority::kBackground;
+  training.run = [&](Stream& stream) {
+    EXPECT_TRUE(pool->Submit(std::move(other)).ok());
+    EXPECT_TRUE(pool->Submit(std::move(twice)).ok());
+    pool->LetOthersRun(stream);
+    order.push_back("training");
+    trained.count_down();
+    return Progress::kDone;
+  };
+  ASSERT_TRUE(pool->Submit(std::move(training)).ok());
+  trained.wait();
+  EXPECT_TRUE(pool->Stop(steady_clock::now() + seconds(60)).ok());
+  EXPECT_THAT(order, ElementsAre("interactive", "interactive", "training", "other background"));
+}
+
 }  // namespace
 }  // namespace ddpt
