@@ -130,7 +130,7 @@ absl::StatusOr<BenchTrainResult> BenchTrain(const BenchTrainOptions& options,
     indices.push_back(row);
   }
   PreparedExamples prepared(subject.model, examples, /*conditional=*/false,
-                            /*budget_bytes=*/UINT64_MAX);
+                            {.memory_bytes = UINT64_MAX});
   BenchTrainResult result;
   result.instructions = batch.instructions;
   result.answers = batch.answers;

@@ -61,6 +61,8 @@ struct Config {
   size_t max_message_bytes = size_t{4} << 20;
   // Latent engines kept in memory, the least recently used goes first, 1..4096.
   size_t engine_cache = 64;
+  size_t trunk_memory_bytes = size_t{2} << 30;
+  size_t trunk_file_bytes = size_t{16} << 30;
   // How long accepted requests may take to end after SIGTERM.
   std::chrono::milliseconds drain_timeout{30'000};
   // Connections are asked to reconnect after this, so that new replicas get their share; 0: never.

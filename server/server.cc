@@ -272,6 +272,8 @@ absl::Status Server::Impl::OpenServices() {
       TrainingService::Create(*calls_, base_, *registry_, *catalog_, *datasets_, *pool_,
                               {.state_directory = config_.state,
                                .job_limit = config_.train_limit,
+                               .trunk_memory_bytes = config_.trunk_memory_bytes,
+                               .trunk_file_bytes = config_.trunk_file_bytes,
                                .data_directories = config_.data_directories}));
   return absl::OkStatus();
 }

@@ -71,6 +71,9 @@ absl::StatusOr<std::unique_ptr<TrainingService>> TrainingService::Create(
       .registry = &registry,
       .catalog = &catalog,
       .directory = state + "/jobs",
+      .trunk_memory_bytes = service->options_.trunk_memory_bytes,
+      .trunk_file_bytes = service->options_.trunk_file_bytes,
+      .trunk_directory = state + "/trunks",
       .on_step = [&metrics](const std::string& task, double loss,
                             std::chrono::nanoseconds time) { metrics.TrainStep(task, loss, time); },
       .on_saved = [&metrics] { metrics.TrainSaved(); }};

@@ -19,8 +19,9 @@ namespace ddpt {
 class TrainingService final : public v1::TrainingService::CallbackService {
  public:
   struct Options {
-    std::string state_directory;  // of a registry that is open
-    uint64_t job_limit = 64;      // that wait or run
+    std::string state_directory;                            // of a registry that is open
+    uint64_t job_limit = 64;                                // that wait or run
+    uint64_t trunk_memory_bytes = 0, trunk_file_bytes = 0;  // of a job; see TrainingResources
     std::vector<std::string> data_directories;
   };
 

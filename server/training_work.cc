@@ -10,6 +10,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/tuning/trainer.h"
+#include "core/tuning/trunk_file.h"
 
 namespace ddpt {
 namespace {
@@ -60,13 +61,22 @@ absl::StatusOr<Trainer::Data> LoadData(const TrainingResources& resources,
   return data;
 }
 
+// Without the file a job computes more, and gives the same.
+std::unique_ptr<TrunkFile> OpenTrunks(const TrainingResources& resources) {
+  if (resources.trunk_file_bytes == 0) return nullptr;
+  auto file = TrunkFile::Open(resources.trunk_directory, TrunkIdentity(*resources.base->model),
+                              resources.trunk_file_bytes);
+  return file.ok() ? *std::move(file) : nullptr;
+}
+
 class TrainingWork final : public JobWork {
  public:
   TrainingWork(const TrainingResources& resources, TrainingPlan plan, std::string id,
-               std::unique_ptr<Trainer> trainer)
+               std::unique_ptr<TrunkFile> trunks, std::unique_ptr<Trainer> trainer)
       : resources_(resources),
         plan_(std::move(plan)),
         id_(std::move(id)),
+        trunks_(std::move(trunks)),
         trainer_(std::move(trainer)) {}
 
   absl::StatusOr<Piece> Run(Job& job, const StopToken& stop) override;
@@ -82,6 +92,7 @@ class TrainingWork final : public JobWork {
   const TrainingResources& resources_;
   const TrainingPlan plan_;
   const std::string id_;
+  const std::unique_ptr<TrunkFile> trunks_;  // of trainer_; may be null
   const std::unique_ptr<Trainer> trainer_;
   bool unvalidated_ = false;  // a validation is due: what Save kept would miss it
   bool promote_ = false;
@@ -196,14 +207,17 @@ absl::StatusOr<std::pair<uint64_t, uint64_t>> CheckTrainingData(const TrainingRe
 absl::StatusOr<std::unique_ptr<JobWork>> MakeTrainingWork(const TrainingResources& resources,
                                                           TrainingPlan plan, const Job& job) {
   DDPT_ASSIGN_OR_RETURN(Trainer::Data data, LoadData(resources, plan));
+  std::unique_ptr<TrunkFile> trunks = OpenTrunks(resources);
   DDPT_ASSIGN_OR_RETURN(auto trainer,
-                        Trainer::Create(resources.base->model, plan.options, std::move(data)));
+                        Trainer::Create(resources.base->model, plan.options, std::move(data),
+                                        {resources.trunk_memory_bytes, trunks.get()}));
   const std::string path = StatePath(resources, job.id);
   if (std::error_code error; std::filesystem::exists(path, error)) {
     DDPT_ASSIGN_OR_RETURN(const std::string state, ReadFile(path, kStateLimit));
     DDPT_RETURN_IF_ERROR(Annotate(trainer->RestoreState(state), path));
   }
-  return std::make_unique<TrainingWork>(resources, std::move(plan), job.id, std::move(trainer));
+  return std::make_unique<TrainingWork>(resources, std::move(plan), job.id, std::move(trunks),
+                                        std::move(trainer));
 }
 
 void RemoveTrainingState(const TrainingResources& resources, const std::string& id) {

@@ -37,6 +37,9 @@ struct TrainingResources {
   const Registry* registry;
   TaskCatalog* catalog;
   std::string directory;  // of the saved states; exists
+  // Where the decoder's trunks are kept: in memory, then in a file below `trunk_directory`, if any.
+  uint64_t trunk_memory_bytes = 0, trunk_file_bytes = 0;
+  std::string trunk_directory;
   // Told of each optimizer step and each state that was saved. May be null.
   std::function<void(const std::string& task, double loss, std::chrono::nanoseconds)> on_step;
   std::function<void()> on_saved;

@@ -6,11 +6,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/digest.h"
+#include "core/base/pause.h"
 #include "core/base/status.h"
 #include "core/decoding/request.h"
 #include "core/model/batch.h"
 #include "core/model/decoder_trunk.h"
 #include "core/text/tokenizer.h"
+#include "core/tuning/trunk_file.h"
 
 namespace ddpt {
 namespace {
@@ -32,6 +35,20 @@ absl::Status CheckLength(const LanguageModel& model, const EncodedExample& examp
                                  " decoder positions; the model has ", limit, " of each"));
 }
 
+// Of what an example's constants depend on.
+std::string KeyOf(const std::vector<uint32_t>& prefix, const EncodedExample& example,
+                  bool conditional) {
+  Sha256 hash;
+  for (const std::vector<uint32_t>* ids :
+       {&prefix, &example.answer_ids, &example.instruction_ids}) {
+    const uint64_t count = ids->size();
+    hash.Update({reinterpret_cast<const char*>(&count), sizeof count});
+    hash.Update({reinterpret_cast<const char*>(ids->data()), count * sizeof(uint32_t)});
+  }
+  hash.Update(conditional ? "conditional" : "");
+  return hash.Finish();
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& model,
@@ -48,6 +65,7 @@ absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& 
     example.answer_ids.push_back(model.geometry().end_token);
     DDPT_RETURN_IF_ERROR(CheckLength(model, example, encoded.size() + 1, context_length));
     encoded.push_back(std::move(example));
+    PausePoint();
   }
   return encoded;
 }
@@ -67,11 +85,11 @@ struct PreparedExamples::Prepared {
 
 PreparedExamples::PreparedExamples(std::shared_ptr<const LanguageModel> model,
                                    std::vector<EncodedExample> examples, bool conditional,
-                                   uint64_t budget_bytes)
+                                   TrunkStorage storage)
     : model_(std::move(model)),
       examples_(std::move(examples)),
       conditional_(conditional),
-      budget_bytes_(budget_bytes),
+      storage_(storage),
       kept_(examples_.size()) {}
 
 PreparedExamples::~PreparedExamples() = default;
@@ -81,16 +99,43 @@ std::shared_ptr<const PreparedExamples::Prepared> PreparedExamples::Get(uint64_t
   const at::NoGradGuard no_grad;
   const EncodedExample& example = examples_[index];
   const std::vector<uint32_t> prefix = DecoderPrefixIds(*model_, example);
+  auto prepared = FromFile(example, prefix);
+  const bool in_file = prepared != nullptr;
+  if (!in_file) prepared = Compute(example, prefix);
+  const uint64_t bytes = TrunkBytes(prepared->trunk) + model_->geometry().encoder.width * 4;
+  if (bytes <= storage_.memory_bytes - kept_bytes_) {
+    kept_bytes_ += bytes;
+    kept_[index] = prepared;
+  } else if (storage_.file != nullptr && !in_file) {
+    std::vector<at::Tensor> parts = prepared->trunk.parts;
+    if (conditional_) parts.push_back(prepared->condition);
+    storage_.file->Put(KeyOf(prefix, example, conditional_), parts);
+  }
+  return prepared;
+}
+
+std::shared_ptr<const PreparedExamples::Prepared> PreparedExamples::FromFile(
+    const EncodedExample& example, const std::vector<uint32_t>& prefix) const {
+  if (storage_.file == nullptr) return nullptr;
+  auto parts = storage_.file->Get(KeyOf(prefix, example, conditional_));
+  if (!parts) return nullptr;
+  const at::Device device(model_->geometry().device);
+  auto prepared = std::make_shared<Prepared>();
+  for (at::Tensor& part : *parts) prepared->trunk.parts.push_back(part.to(device));
+  if (conditional_) {
+    prepared->condition = std::move(prepared->trunk.parts.back());
+    prepared->trunk.parts.pop_back();
+  }
+  return prepared;
+}
+
+std::shared_ptr<const PreparedExamples::Prepared> PreparedExamples::Compute(
+    const EncodedExample& example, const std::vector<uint32_t>& prefix) const {
   const TargetBatch targets =
       BuildTargets({&prefix, 1}, {&example.answer_ids, 1}, model_->geometry().device);
   auto prepared = std::make_shared<Prepared>();
   prepared->trunk = model_->Trunk(targets.decoder_ids, targets.positions);
   if (conditional_) prepared->condition = PooledInstruction(*model_, example.instruction_ids);
-  const uint64_t bytes = TrunkBytes(prepared->trunk) + model_->geometry().encoder.width * 4;
-  if (bytes <= budget_bytes_ - kept_bytes_) {
-    kept_bytes_ += bytes;
-    kept_[index] = prepared;
-  }
   return prepared;
 }
 

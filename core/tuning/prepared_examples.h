@@ -13,6 +13,7 @@ namespace ddpt {
 
 class LanguageModel;
 class Tokenizer;
+class TrunkFile;
 
 // An example as token ids; the answer ends with the model's end token.
 struct EncodedExample {
@@ -32,17 +33,26 @@ absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& 
 at::Tensor PooledInstruction(const LanguageModel& model,
                              const std::vector<uint32_t>& instruction_ids);
 
-// The constants of each example, computed at first use and kept up to a budget: the decoder's
-// trunk, which does not see the prompt (exact), and the condition. Each is computed for its example
-// alone, so its bytes do not depend on the order of use. Not thread-safe.
+// Where the constants of examples are kept: in memory up to a budget, then in a file where there is
+// one, which must outlive who uses it.
+struct TrunkStorage {
+  uint64_t memory_bytes = uint64_t{2} << 30;
+  TrunkFile* file = nullptr;
+};
+
+// The constants of each example, computed at first use and kept as `storage` has room: the
+// decoder's trunk, which does not see the prompt (exact), and the condition. Each is computed for
+// its example alone, so its bytes do not depend on the order of use, nor on where they are kept.
+// Not thread-safe.
 class PreparedExamples {
  public:
-  // `examples` must not be empty. Beyond `budget_bytes` entries are computed at each use.
+  // `examples` must not be empty. What `storage` has no room for is computed at each use.
   PreparedExamples(std::shared_ptr<const LanguageModel> model, std::vector<EncodedExample> examples,
-                   bool conditional, uint64_t budget_bytes);
+                   bool conditional, TrunkStorage storage);
   ~PreparedExamples();
 
   size_t size() const { return examples_.size(); }
+  // In memory.
   uint64_t kept_bytes() const { return kept_bytes_; }
   const EncodedExample& example(uint64_t index) const { return examples_[index]; }
   // [B, C] of the given examples; kept only where `conditional`.
@@ -61,11 +71,15 @@ class PreparedExamples {
  private:
   struct Prepared;
   std::shared_ptr<const Prepared> Get(uint64_t index);
+  std::shared_ptr<const Prepared> FromFile(const EncodedExample& example,
+                                           const std::vector<uint32_t>& prefix) const;
+  std::shared_ptr<const Prepared> Compute(const EncodedExample& example,
+                                          const std::vector<uint32_t>& prefix) const;
 
   const std::shared_ptr<const LanguageModel> model_;
   const std::vector<EncodedExample> examples_;
   const bool conditional_;
-  const uint64_t budget_bytes_;
+  const TrunkStorage storage_;
   uint64_t kept_bytes_ = 0;
   std::vector<std::shared_ptr<const Prepared>> kept_;
 };

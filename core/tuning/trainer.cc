@@ -53,7 +53,8 @@ struct Trainer::Draws {
 };
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const LanguageModel> model,
-                                                         const TuningOptions& options, Data data) {
+                                                         const TuningOptions& options, Data data,
+                                                         const TrunkStorage& trunks) {
   DDPT_RETURN_IF_ERROR(ValidateTuning(options));
   if (data.train.empty()) return FieldError("data", "holds no training examples");
   if (data.validation.empty()) return FieldError("data", "holds no validation examples");
@@ -63,20 +64,22 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const L
   const at::NoGradGuard no_grad;
   const at::Tensor embedded =
       model->EmbedEncoderTokens(PadIds({&ids, 1}, model->geometry().device).ids);
-  return std::unique_ptr<Trainer>(new Trainer(std::move(model), options, std::move(data),
+  return std::unique_ptr<Trainer>(new Trainer(std::move(model), options, std::move(data), trunks,
                                               FromTorch(embedded.squeeze(0).to(at::kFloat))));
 }
 
 Trainer::Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions& options,
-                 Data data, const Tensor& context)
+                 Data data, const TrunkStorage& trunks, const Tensor& context)
     : model_(std::move(model)),
       options_(options),
       network_(TunedSpec(options, model_->geometry().encoder.width, model_->digest()), context,
                options.seed, model_->geometry().device),
       optimizer_(network_.trained(),
                  {.weight_decay = options.weight_decay, .clip_norm = options.clip_norm}),
-      train_(model_, std::move(data.train), options.conditional, kTrunkBudgetBytes * 3 / 4),
-      validation_(model_, std::move(data.validation), options.conditional, kTrunkBudgetBytes / 4),
+      train_(model_, std::move(data.train), options.conditional,
+             {trunks.memory_bytes / 4 * 3, trunks.file}),
+      validation_(model_, std::move(data.validation), options.conditional,
+                  {trunks.memory_bytes / 4, trunks.file}),
       order_(options.seed, train_.size()) {
   if (options.conditional) {
     network_.CentreConditions(

@@ -60,12 +60,11 @@ class Trainer {
     std::vector<uint32_t> context_ids;  // repeated or cut to n tokens
   };
 
-  // Bytes of trunks kept in memory, training and validation together.
-  static constexpr uint64_t kTrunkBudgetBytes = uint64_t{2} << 30;
-
+  // `trunks` is for training (three quarters of the memory) and validation together.
   // INVALID_ARGUMENT: what ValidateTuning refuses, no examples, an empty context.
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(std::shared_ptr<const LanguageModel> model,
-                                                         const TuningOptions& options, Data data);
+                                                         const TuningOptions& options, Data data,
+                                                         const TrunkStorage& trunks = {});
 
   int64_t step() const { return static_cast<int64_t>(optimizer_.steps()); }
   bool done() const { return step() >= options_.steps; }
@@ -96,7 +95,7 @@ class Trainer {
  private:
   struct Draws;
   Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions& options, Data data,
-          const Tensor& context);
+          const TrunkStorage& trunks, const Tensor& context);
 
   Draws DrawBatch(const std::vector<uint64_t>& batch);
   double LearningRate() const;

@@ -1,11 +1,15 @@
 #include "core/tuning/prepared_examples.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "core/decoding/request.h"
 #include "core/model/language_model.h"
 #include "core/model/load.h"
 #include "core/text/tokenizer.h"
+#include "core/tuning/trunk_file.h"
+#include "tests/core/model/golden.h"
+#include "tests/core/registry/temporary_folder.h"
 
 namespace ddpt {
 namespace {
@@ -20,6 +24,54 @@ TEST(PreparedExamplesTest, InstructionsAreEncodedAsTheModelsHabitsHaveThem) {
   EXPECT_EQ(encoded->front().instruction_ids,
             EncodeInstruction(*tokenizer, model->geometry().habits, "add").value());
   EXPECT_NE(encoded->front().instruction_ids, tokenizer->Encode("add").value());
+}
+
+// The golden checkpoint's examples under its prompt, kept as `storage` says.
+class StoredTrunksTest : public testing::TestWithParam<const char*> {
+ protected:
+  PreparedExamples Prepare(TrunkStorage storage) const {
+    std::vector<EncodedExample> examples;
+    for (size_t i = 0; i < golden_.answers.size(); ++i) {
+      examples.push_back({golden_.instructions[i], golden_.answers[i]});
+    }
+    return PreparedExamples(golden_.model, examples, /*conditional=*/true, storage);
+  }
+  at::Tensor LogProbs(PreparedExamples& examples) const {
+    return examples.Score(all_, golden_.prompt.expand({5, -1, -1})).log_probs;
+  }
+  std::unique_ptr<TrunkFile> OpenFile() const {
+    return TrunkFile::Open(folder_.path(), TrunkIdentity(*golden_.model), 1 << 30).value();
+  }
+
+  const Golden golden_ = Golden::Load(GetParam());
+  const std::vector<uint64_t> all_ = {0, 1, 2, 3, 4};
+  const TemporaryFolder folder_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Families, StoredTrunksTest, testing::Values("codet5p_wide", "t5_tied"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(StoredTrunksTest, FromAFileTheyAreThoseOfMemory) {
+  PreparedExamples in_memory = Prepare({});
+  const auto file = OpenFile();
+  PreparedExamples writing = Prepare({.memory_bytes = 0, .file = file.get()});
+  PreparedExamples reading = Prepare({.memory_bytes = 0, .file = file.get()});
+  const at::Tensor expected = LogProbs(in_memory);
+  EXPECT_TRUE(LogProbs(writing).equal(expected));
+  EXPECT_EQ(file->entries(), 5u);
+  EXPECT_TRUE(LogProbs(reading).equal(expected));
+  EXPECT_TRUE(reading.Conditions(all_).equal(in_memory.Conditions(all_)));
+}
+
+TEST_P(StoredTrunksTest, TheFileTakesWhatMemoryHasNoRoomFor) {
+  const auto file = OpenFile();
+  PreparedExamples all = Prepare({});
+  LogProbs(all);
+  PreparedExamples half = Prepare({.memory_bytes = all.kept_bytes() / 2, .file = file.get()});
+  LogProbs(half);
+  EXPECT_GT(half.kept_bytes(), 0u);
+  EXPECT_GT(file->entries(), 0u);
+  EXPECT_LT(file->entries(), 5u);
 }
 
 }  // namespace
