@@ -68,4 +68,10 @@ std::string DurationWord(double seconds) {
   return absl::StrFormat("%.3g s", seconds);
 }
 
+std::string CountWord(uint64_t count) {
+  std::string word = absl::StrCat(count);
+  for (size_t i = word.size(); i > 3;) word.insert(i -= 3, ",");
+  return word;
+}
+
 }  // namespace ddpt

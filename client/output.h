@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -35,5 +36,8 @@ std::string TimeWord(const google::protobuf::Timestamp& time);
 
 // "850 us", "12.3 ms", "4.56 s".
 std::string DurationWord(double seconds);
+
+// "12,345".
+std::string CountWord(uint64_t count);
 
 }  // namespace ddpt
