@@ -1,3 +1,5 @@
+#include <google/protobuf/util/time_util.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -5,15 +7,19 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/commands.h"
 #include "client/flags.h"
+#include "client/job_report.h"
 #include "client/output.h"
 #include "client/pages.h"
 #include "client/progress.h"
 #include "client/session.h"
 #include "client/training_flags.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
 #include "ddpt/v1/training.pb.h"
 
@@ -102,6 +108,47 @@ absl::Status Show(Session& session, const std::function<absl::StatusOr<Job>(Clie
   return absl::OkStatus();
 }
 
+// The events up to the job's present state: a job that runs is not waited for.
+absl::StatusOr<std::vector<v1::JobEvent>> EventsSoFar(Client& client,
+                                                      const v1::GetJobRequest& request) {
+  DDPT_ASSIGN_OR_RETURN(const Job job, client.GetJob(request));
+  v1::WatchJobRequest watch;
+  watch.set_job_id(job.job_id());
+  std::vector<v1::JobEvent> events;
+  bool present = false;
+  const absl::Status status = client.WatchJob(watch, [&](const v1::JobEvent& event) {
+    events.push_back(event);
+    // Every change of a job is an event of the same time, but for the wish to cancel it, after
+    // which it soon ends.
+    present = event.time() == job.update_time();
+    return !present;
+  });
+  if (!present) DDPT_RETURN_IF_ERROR(status);
+  if (events.empty()) {
+    return absl::InternalError(absl::StrCat("the server sent no events of ", job.job_id()));
+  }
+  return events;
+}
+
+struct ReportFlags {
+  v1::GetJobRequest request;
+  std::string file;
+};
+
+absl::Status WriteReport(const ReportFlags& flags, Session& session) {
+  DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
+  DDPT_ASSIGN_OR_RETURN(const auto events, EventsSoFar(*client, flags.request));
+  DDPT_RETURN_IF_ERROR(WriteFileAtomic(flags.file, JobReport(events)));
+  const Job& job = events.back().job();
+  if (session.json) {
+    PrintJson(session, {{"file", flags.file}, {"events", events.size()}, {"job", ToJson(job)}});
+  } else {
+    session.out << absl::StrFormat("%s: %d events of %s\n", flags.file, events.size(),
+                                   job.job_id());
+  }
+  return absl::OkStatus();
+}
+
 template <typename Request>
 void AddJobId(CLI::App& command, Request& request) {
   command
@@ -155,6 +202,16 @@ void AddWatch(CLI::App& jobs, Session& session) {
   });
 }
 
+void AddReport(CLI::App& jobs, Session& session) {
+  CLI::App* command = jobs.add_subcommand(
+      "report",
+      "Write a job's learning curves, so far, to an HTML page; with --json file, events and job");
+  auto flags = std::make_shared<ReportFlags>();
+  AddJobId(*command, flags->request);
+  command->add_option("--out", flags->file, "Page to be written, .html")->required();
+  command->callback([flags, &session] { session.status = WriteReport(*flags, session); });
+}
+
 void AddCancel(CLI::App& jobs, Session& session) {
   CLI::App* command = jobs.add_subcommand("cancel", "Stop a job after its current step");
   auto request = std::make_shared<v1::CancelJobRequest>();
@@ -173,6 +230,7 @@ void AddJobCommands(CLI::App& app, Session& session) {
   AddList(*jobs, session);
   AddGet(*jobs, session);
   AddWatch(*jobs, session);
+  AddReport(*jobs, session);
   AddCancel(*jobs, session);
 }
 

@@ -19,7 +19,7 @@ void AddTaskCommands(CLI::App& app, Session& session);
 void AddCodeCommands(CLI::App& app, Session& session);
 // describe, model, tokenize, detokenize
 void AddModelCommands(CLI::App& app, Session& session);
-// train, jobs list | get | watch | cancel
+// train, jobs list | get | watch | report | cancel
 void AddJobCommands(CLI::App& app, Session& session);
 // evaluate
 void AddEvaluateCommand(CLI::App& app, Session& session);
