@@ -40,7 +40,10 @@ std::string SerializeRecord(const TrainingRecord& record) {
   return nlohmann::json({{"request", written ? request : ""},
                          {"path", record.path},
                          {"train_examples", record.train_examples},
-                         {"validation_examples", record.validation_examples}})
+                         {"validation_examples", record.validation_examples},
+                         {"duplicate_examples", record.duplicate_examples},
+                         {"shared_instructions", record.shared_instructions},
+                         {"split_version", record.split_version}})
       .dump();
 }
 
@@ -54,6 +57,9 @@ absl::StatusOr<TrainingRecord> ParseRecord(const std::string& text) {
   record.path = json.value("path", "");
   record.train_examples = json.value("train_examples", uint64_t{0});
   record.validation_examples = json.value("validation_examples", uint64_t{0});
+  record.duplicate_examples = json.value("duplicate_examples", uint64_t{0});
+  record.shared_instructions = json.value("shared_instructions", uint64_t{0});
+  record.split_version = json.value("split_version", 0);
   return record;
 }
 
@@ -76,6 +82,8 @@ absl::Status ToProto(const Job& job, const std::string& record, v1::TrainingJob*
   out->set_dataset_digest(request.dataset_digest());
   out->set_train_examples(asked.train_examples);
   out->set_validation_examples(asked.validation_examples);
+  out->set_duplicate_examples(asked.duplicate_examples);
+  out->set_shared_instructions(asked.shared_instructions);
   *out->mutable_create_time() = TimeUtil::MicrosecondsToTimestamp(job.created_at_micros);
   *out->mutable_update_time() = TimeUtil::MicrosecondsToTimestamp(job.updated_at_micros);
   out->set_resumes(static_cast<uint32_t>(job.resumes));

@@ -14,6 +14,9 @@ struct TrainingRecord {
   std::string path;          // that the caller named instead; "": none
   uint64_t train_examples = 0;
   uint64_t validation_examples = 0;
+  uint64_t duplicate_examples = 0;
+  uint64_t shared_instructions = 0;
+  int split_version = 0;  // kSplitVersion of the server that accepted the job
 };
 
 // As Job::request, and back. DATA_LOSS for what was not written by this.

@@ -118,6 +118,11 @@ absl::Status TrainingService::RemoveOld() {
 
 absl::StatusOr<std::unique_ptr<JobWork>> TrainingService::MakeWork(const Job& job) const {
   DDPT_ASSIGN_OR_RETURN(const TrainingRecord record, ParseRecord(job.request));
+  if (record.split_version != kSplitVersion) {
+    return absl::FailedPreconditionError(
+        "the server that accepted the job divided data in training and validation another way; "
+        "start it again under another operation_id");
+  }
   DDPT_ASSIGN_OR_RETURN(TrainingPlan plan, PlanOf(record.request));
   return MakeTrainingWork(resources_, std::move(plan), job);
 }
@@ -150,12 +155,16 @@ absl::StatusOr<Job> TrainingService::StartJob(const v1::TrainRequest& request) {
   const absl::StatusOr<Job> known = jobs_->FindJob(request.operation_id());
   if (known.ok()) return SameJob(request, *known);
   if (!absl::IsNotFound(known.status())) return known.status();
-  TrainingRecord record;
-  record.path = request.path();
-  DDPT_ASSIGN_OR_RETURN(record.request, Pin(request));
-  DDPT_ASSIGN_OR_RETURN(const TrainingPlan plan, PlanOf(record.request));
-  DDPT_ASSIGN_OR_RETURN(std::tie(record.train_examples, record.validation_examples),
-                        CheckTrainingData(resources_, plan));
+  DDPT_ASSIGN_OR_RETURN(const v1::TrainRequest pinned, Pin(request));
+  DDPT_ASSIGN_OR_RETURN(const TrainingPlan plan, PlanOf(pinned));
+  DDPT_ASSIGN_OR_RETURN(const DataSplit split, CheckTrainingData(resources_, plan));
+  const TrainingRecord record{.request = pinned,
+                              .path = request.path(),
+                              .train_examples = split.train.size(),
+                              .validation_examples = split.validation.size(),
+                              .duplicate_examples = split.duplicates,
+                              .shared_instructions = split.shared_instructions,
+                              .split_version = kSplitVersion};
   const Job job{.operation_id = request.operation_id(),
                 .task = request.task(),
                 .request = SerializeRecord(record)};

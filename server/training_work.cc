@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -27,34 +30,46 @@ std::string StatePath(const TrainingResources& resources, const std::string& id)
 }
 
 struct Texts {
-  Dataset train, validation;
+  Dataset train;
+  std::optional<Dataset> validation;  // of the caller's own
+  DataSplit split;
 };
 
 absl::StatusOr<Texts> LoadTexts(const TrainingResources& resources, const TrainingPlan& plan) {
   Texts texts;
   DDPT_ASSIGN_OR_RETURN(texts.train, resources.datasets->Get(plan.dataset_digest));
-  if (!plan.validation_digest.empty()) {
-    DDPT_ASSIGN_OR_RETURN(texts.validation, resources.datasets->Get(plan.validation_digest));
+  if (plan.validation_digest.empty()) {
+    DDPT_ASSIGN_OR_RETURN(texts.split, SplitDataset(texts.train, plan.validation_share));
     return texts;
   }
-  if (texts.train.examples.size() < 2) {
-    return FieldError("data", "holds 1 example; at least 2 are needed, one of them to validate");
-  }
-  std::tie(texts.train.examples, texts.validation.examples) =
-      SplitDataset(texts.train, plan.validation_share, plan.options.seed);
+  DDPT_ASSIGN_OR_RETURN(texts.validation, resources.datasets->Get(plan.validation_digest));
+  DDPT_ASSIGN_OR_RETURN(texts.split, SplitDataset(texts.train, *texts.validation));
   return texts;
 }
 
-absl::StatusOr<Trainer::Data> LoadData(const TrainingResources& resources,
-                                       const TrainingPlan& plan) {
-  DDPT_ASSIGN_OR_RETURN(const Texts texts, LoadTexts(resources, plan));
+template <typename Example>
+std::vector<Example> Chosen(const std::vector<Example>& examples,
+                            std::span<const uint64_t> indices) {
+  std::vector<Example> chosen;
+  chosen.reserve(indices.size());
+  for (const uint64_t index : indices) chosen.push_back(examples[index]);
+  return chosen;
+}
+
+absl::StatusOr<Trainer::Data> Encode(const TrainingResources& resources, const TrainingPlan& plan,
+                                     const Texts& texts) {
   const LanguageModel& model = *resources.base->model;
   const Tokenizer& tokenizer = *resources.base->tokenizer;
   Trainer::Data data;
   const int64_t context = plan.options.context_length;
-  DDPT_ASSIGN_OR_RETURN(data.train, EncodeExamples(model, tokenizer, texts.train, context));
-  DDPT_ASSIGN_OR_RETURN(data.validation,
-                        EncodeExamples(model, tokenizer, texts.validation, context));
+  // Whole data sets, so that errors have the numbers that the caller knows the examples by.
+  DDPT_ASSIGN_OR_RETURN(std::vector<EncodedExample> encoded,
+                        EncodeExamples(model, tokenizer, texts.train, context));
+  data.train = Chosen(encoded, texts.split.train);
+  if (texts.validation) {
+    DDPT_ASSIGN_OR_RETURN(encoded, EncodeExamples(model, tokenizer, *texts.validation, context));
+  }
+  data.validation = Chosen(encoded, texts.split.validation);
   DDPT_ASSIGN_OR_RETURN(data.context_ids,
                         tokenizer.Encode(plan.context_text, {.field = "options.context_text"}));
   if (data.context_ids.empty()) return FieldError("options.context_text", "holds no tokens");
@@ -168,10 +183,11 @@ absl::StatusOr<JobWork::Piece> TrainingWork::Judge(const StopToken& stop) {
 
 // What best_of scores candidates on: the first validation examples. Returns their digest.
 absl::StatusOr<std::string> TrainingWork::KeepValidationSet() const {
-  DDPT_ASSIGN_OR_RETURN(Texts texts, LoadTexts(resources_, plan_));
-  std::vector<TrainingExample>& examples = texts.validation.examples;
-  if (examples.size() > kCandidateExamples) examples.resize(kCandidateExamples);
-  DDPT_ASSIGN_OR_RETURN(const Dataset kept, MakeDataset(std::move(examples)));
+  DDPT_ASSIGN_OR_RETURN(const Texts texts, LoadTexts(resources_, plan_));
+  const Dataset& from = texts.validation ? *texts.validation : texts.train;
+  std::span<const uint64_t> indices = texts.split.validation;
+  indices = indices.first(std::min(indices.size(), kCandidateExamples));
+  DDPT_ASSIGN_OR_RETURN(const Dataset kept, MakeDataset(Chosen(from.examples, indices)));
   DDPT_ASSIGN_OR_RETURN(const StoredDataset stored, resources_.datasets->Put(kept));
   return stored.digest;
 }
@@ -198,15 +214,17 @@ absl::Status TrainingWork::Finish(Job& job) {
 
 }  // namespace
 
-absl::StatusOr<std::pair<uint64_t, uint64_t>> CheckTrainingData(const TrainingResources& resources,
-                                                                const TrainingPlan& plan) {
-  DDPT_ASSIGN_OR_RETURN(const Trainer::Data data, LoadData(resources, plan));
-  return std::make_pair(data.train.size(), data.validation.size());
+absl::StatusOr<DataSplit> CheckTrainingData(const TrainingResources& resources,
+                                            const TrainingPlan& plan) {
+  DDPT_ASSIGN_OR_RETURN(Texts texts, LoadTexts(resources, plan));
+  DDPT_RETURN_IF_ERROR(Encode(resources, plan, texts).status());
+  return std::move(texts.split);
 }
 
 absl::StatusOr<std::unique_ptr<JobWork>> MakeTrainingWork(const TrainingResources& resources,
                                                           TrainingPlan plan, const Job& job) {
-  DDPT_ASSIGN_OR_RETURN(Trainer::Data data, LoadData(resources, plan));
+  DDPT_ASSIGN_OR_RETURN(const Texts texts, LoadTexts(resources, plan));
+  DDPT_ASSIGN_OR_RETURN(Trainer::Data data, Encode(resources, plan, texts));
   std::unique_ptr<TrunkFile> trunks = OpenTrunks(resources);
   DDPT_ASSIGN_OR_RETURN(auto trainer,
                         Trainer::Create(resources.base->model, plan.options, std::move(data),

@@ -5,7 +5,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
 
 #include "absl/status/statusor.h"
 #include "core/registry/dataset_store.h"
@@ -45,10 +44,10 @@ struct TrainingResources {
   std::function<void()> on_saved;
 };
 
-// The examples of a plan, tokenised and checked against the model: how many are for training and
-// for validation. FieldErrors name the example and the limit.
-absl::StatusOr<std::pair<uint64_t, uint64_t>> CheckTrainingData(const TrainingResources& resources,
-                                                                const TrainingPlan& plan);
+// How the examples of a plan divide in training and validation, once they are tokenised and checked
+// against the model. FieldErrors name the example and the limit, or are those of SplitDataset.
+absl::StatusOr<DataSplit> CheckTrainingData(const TrainingResources& resources,
+                                            const TrainingPlan& plan);
 
 // The work of job `id`, from the state that it saved last. Events have the payload
 // {"metrics": {"loss": 0.1, ...}, "message": "..."}. Blocks for reading and tokenising the data.

@@ -1,15 +1,15 @@
 #include "core/tuning/dataset.h"
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "core/base/digest.h"
 #include "core/base/status.h"
-#include "core/tuning/batch_order.h"
 
 namespace ddpt {
 namespace {
@@ -181,6 +181,35 @@ absl::StatusOr<Kind> DetectKind(const std::vector<Record>& records) {
   return first.contains("snippet") ? Kind::kConala : Kind::kCodeAlpaca;
 }
 
+// Without what makes no difference between two texts.
+std::string Normalised(std::string_view text) {
+  return absl::StrReplaceAll(Piece(Trimmed(text)), {{"\r\n", "\n"}, {"\r", "\n"}});
+}
+
+// The first of the examples that are the same.
+struct DistinctExample {
+  uint64_t index;
+  std::string instruction;  // SHA-256, hexadecimal
+  std::string whole;        // likewise, of instruction and code
+};
+
+std::vector<DistinctExample> DistinctExamples(const Dataset& dataset) {
+  std::vector<DistinctExample> distinct;
+  std::unordered_set<std::string> seen;
+  for (uint64_t i = 0; i < dataset.examples.size(); ++i) {
+    std::string instruction = Sha256Hex(Normalised(dataset.examples[i].instruction));
+    std::string whole = Sha256Hex(instruction + Normalised(dataset.examples[i].code));
+    if (!seen.insert(whole).second) continue;
+    distinct.push_back({i, std::move(instruction), std::move(whole)});
+  }
+  return distinct;
+}
+
+// The first 52 bits of a hexadecimal hash, from 0 to below 1.
+double UnitInterval(const std::string& hash) {
+  return static_cast<double>(std::stoull(hash.substr(0, 13), nullptr, 16)) * 0x1p-52;
+}
+
 }  // namespace
 
 absl::StatusOr<Dataset> ParseDataset(std::string_view bytes, const DatasetFormat& format) {
@@ -231,16 +260,46 @@ absl::StatusOr<Dataset> MakeDataset(std::vector<TrainingExample> examples) {
   return dataset;
 }
 
-std::pair<std::vector<TrainingExample>, std::vector<TrainingExample>> SplitDataset(
-    const Dataset& dataset, double share, uint64_t seed) {
-  const uint64_t count = dataset.examples.size();
-  const auto wanted = static_cast<uint64_t>(std::llround(share * static_cast<double>(count)));
-  const uint64_t kept = std::clamp<uint64_t>(wanted, 1, count - 1);
-  std::pair<std::vector<TrainingExample>, std::vector<TrainingExample>> split;
-  const std::vector<uint64_t> order = BatchOrder(seed, count).Batch(0, count);
-  for (uint64_t i = 0; i < count; ++i) {
-    (i < kept ? split.second : split.first).push_back(dataset.examples[order[i]]);
+absl::StatusOr<DataSplit> SplitDataset(const Dataset& dataset, double share) {
+  std::vector<DistinctExample> distinct = DistinctExamples(dataset);
+  std::ranges::stable_sort(distinct, {}, &DistinctExample::instruction);
+  const std::string first = distinct.front().instruction, last = distinct.back().instruction;
+  if (first == last) {
+    return FieldError("data",
+                      "holds 1 instruction; at least 2 are needed, one of them to validate");
   }
+  DataSplit split;
+  split.duplicates = dataset.examples.size() - distinct.size();
+  for (const auto& [index, instruction, whole] : distinct) {
+    const bool validates =
+        instruction == first || (instruction != last && UnitInterval(instruction) < share);
+    (validates ? split.validation : split.train).push_back(index);
+  }
+  return split;
+}
+
+absl::StatusOr<DataSplit> SplitDataset(const Dataset& train, const Dataset& validation) {
+  DataSplit split;
+  std::unordered_set<std::string> instructions, wholes;
+  for (DistinctExample& example : DistinctExamples(train)) {
+    split.train.push_back(example.index);
+    instructions.insert(std::move(example.instruction));
+    wholes.insert(std::move(example.whole));
+  }
+  uint64_t leaks = 0, first_leak = 0;
+  for (const auto& [index, instruction, whole] : DistinctExamples(validation)) {
+    split.validation.push_back(index);
+    split.shared_instructions += instructions.contains(instruction);
+    if (wholes.contains(whole) && ++leaks == 1) first_leak = index + 1;
+  }
+  if (leaks > 0) {
+    return FieldError(
+        "validation_data",
+        absl::StrCat("holds ", leaks, " training examples, the first of them as example ",
+                     first_leak));
+  }
+  split.duplicates = train.examples.size() - split.train.size() + validation.examples.size() -
+                     split.validation.size();
   return split;
 }
 

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -49,11 +48,33 @@ absl::StatusOr<Dataset> ParseDataset(std::string_view bytes, const DatasetFormat
 // number.
 absl::StatusOr<Dataset> MakeDataset(std::vector<TrainingExample> examples);
 
-// Splits a data set of at least two examples in training and validation, at least one each, by a
-// random order that is a function of `seed` alone. `share` (0..1) of the examples, rounded, are for
-// validation.
-std::pair<std::vector<TrainingExample>, std::vector<TrainingExample>> SplitDataset(
-    const Dataset& dataset, double share, uint64_t seed);
+// What is trained on and what is validated on: indices of examples. Texts that differ in
+// surrounding white space and line ends only are the same; of examples that are, the first one
+// counts.
+struct DataSplit {
+  std::vector<uint64_t> train;
+  std::vector<uint64_t> validation;
+  uint64_t duplicates = 0;           // in neither: they repeat another example of their data set
+  uint64_t shared_instructions = 0;  // validation examples whose instruction is trained on too
+};
+
+// Changes whenever the same data would be divided another way.
+inline constexpr int kSplitVersion = 1;
+
+// Divides the examples of one data set by a hash of the instruction alone: `share` (0..1) of the
+// instructions, in expectation, are for validation. So all codes of an instruction are on one side,
+// and examples that are added later leave the others where they are. No seed salts the hash: a
+// version that is trained with another seed or on more data is validated, and compared with the
+// active one, on examples that neither was trained on (at the same share). Where a side would have
+// nothing, the instruction whose hash is nearest to it is on that side, until others come. Both
+// sides are in the order of the hash. FieldError "data" where all instructions are the same.
+absl::StatusOr<DataSplit> SplitDataset(const Dataset& dataset, double share);
+
+// With validation data of the caller's own; both sides are in the order of their data set.
+// FieldError "validation_data" where training examples are among them, with their count and the
+// number of the first: dropping them would change what the caller meant to measure. The same
+// instruction with other code, as where a question has several answers, is only counted.
+absl::StatusOr<DataSplit> SplitDataset(const Dataset& train, const Dataset& validation);
 
 // JSON Lines with the fields "instruction" and "code"; ParseDataset reads it back to the same
 // digest.

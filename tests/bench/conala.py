@@ -5,9 +5,9 @@ model, which has seen nothing but its own generated corpus.
     conala.py --data DIR [--cells DIR] [--seeds N] [--steps N]
 
 DIR of --data holds conala-train.json (2,379 examples) and conala-test.json (500), as published; they are not part of
-this project. Prompts are trained on nine tenths of the training examples and validated on the rest; the test examples
-choose nothing. Rows, intervals and cells are those of tiny_tasks.py; without --cells nothing is kept. Python's
-standard library only.
+this project. Prompts are trained on about nine tenths of the training examples and validated on the rest, the same for
+all seeds; the test examples choose nothing. Rows, intervals and cells are those of tiny_tasks.py; without --cells
+nothing is kept. Python's standard library only.
 """
 
 import argparse

@@ -117,7 +117,7 @@ TEST_F(TrainingDataTest, AnExampleTooLongForTheModelIsRefusedBeforeTheJob) {
   request.mutable_examples()->mutable_examples(4)->set_code(code);
   const absl::Status status = client_->Train(request).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("2048"));
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("example 5 "), HasSubstr("2048")));
   EXPECT_TRUE(absl::IsNotFound(client_->Find(Name()).status()));
 }
 
@@ -277,14 +277,62 @@ TEST_F(TrainingDataTest, MethodsThatAreNotServedAreRefused) {
   ExpectRefused(request, "method", "METHOD_BBT");
 }
 
+TEST_F(TrainingDataTest, DuplicatesAreUsedOnceAndTold) {
+  v1::TrainRequest request = Small();
+  v1::Example* copy = request.mutable_examples()->add_examples();
+  *copy = request.examples().examples(0);
+  copy->set_code("\n" + copy->code() + "\r\n");
+  const auto job = client_->TrainToTheEnd(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
+  EXPECT_EQ(job->train_examples(), 9u);
+  EXPECT_EQ(job->validation_examples(), 1u);
+  EXPECT_EQ(job->duplicate_examples(), 1u);
+  EXPECT_EQ(client_->Watch(job->job_id())->front().job().duplicate_examples(), 1u);
+}
+
+TEST_F(TrainingDataTest, OneInstructionCannotBeSplit) {
+  v1::TrainRequest request = Small();
+  for (v1::Example& example : *request.mutable_examples()->mutable_examples()) {
+    example.set_instruction("add");
+  }
+  ExpectRefused(request, "data", "1 instruction");
+}
+
+v1::Example MakeExample(const std::string& instruction, const std::string& code) {
+  v1::Example example;
+  example.set_instruction(instruction);
+  example.set_code(code);
+  return example;
+}
+
 TEST_F(TrainingDataTest, ValidationExamplesOfOnesOwnTakeTheSplitsPlace) {
   v1::TrainRequest request = Small();
-  *request.mutable_validation_examples() = request.examples();
+  *request.mutable_validation_examples()->add_examples() = MakeExample("add to b", "return b + 1");
+  *request.mutable_validation_examples()->add_examples() = MakeExample("add to c", "return c + 1");
   const auto job = client_->TrainToTheEnd(request);
   ASSERT_TRUE(job.ok()) << job.status();
   EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
   EXPECT_EQ(job->train_examples(), 10u);
-  EXPECT_EQ(job->validation_examples(), 10u);
+  EXPECT_EQ(job->validation_examples(), 2u);
+  EXPECT_EQ(job->shared_instructions(), 0u);
+}
+
+TEST_F(TrainingDataTest, TrainingExamplesAmongTheValidationExamplesAreRefused) {
+  v1::TrainRequest request = Small();
+  *request.mutable_validation_examples()->add_examples() = MakeExample("add to b", "return b + 1");
+  *request.mutable_validation_examples()->add_examples() = request.examples().examples(7);
+  ExpectRefused(request, "validation_data", "example 2");
+}
+
+TEST_F(TrainingDataTest, AnInstructionWithOtherCodeOnTheOtherSideIsTold) {
+  v1::TrainRequest request = Small();
+  *request.mutable_validation_examples()->add_examples() =
+      MakeExample(request.examples().examples(7).instruction(), "return 7");
+  const auto job = client_->TrainToTheEnd(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
+  EXPECT_EQ(job->shared_instructions(), 1u);
 }
 
 }  // namespace

@@ -7,6 +7,9 @@
 #include <thread>
 
 #include "core/base/status.h"
+#include "core/registry/sqlite_job_store.h"
+#include "core/tuning/dataset.h"
+#include "server/training_job.h"
 #include "tests/integration/child_server.h"
 #include "tests/integration/model_fixture.h"
 #include "tests/integration/server_fixture.h"
@@ -115,6 +118,27 @@ TEST_F(TrainingRestartTest, AQueuedJobIsStillQueuedAfterTheRestart) {
   const auto ended = client_->Await(queued->job_id());
   EXPECT_EQ(ended->state(), Job::STATE_SUCCEEDED) << ended->error();
   EXPECT_EQ(ended->resumes(), 0u);
+}
+
+TEST_F(TrainingRestartTest, AJobThatWasAcceptedUnderAnotherSplitFailsAndSaysWhy) {
+  server_->server().Shutdown(steady_clock::now() + TestServer::kTimeout);
+  {
+    const auto jobs = SqliteJobStore::Open({.state_directory = directory_.path()});
+    ASSERT_TRUE(jobs.ok()) << jobs.status();
+    ASSERT_TRUE((*jobs)
+                    ->CreateJob({.operation_id = "old",
+                                 .task = "sql",
+                                 .request = SerializeRecord({.request = SmallTraining("old"),
+                                                             .path = "",
+                                                             .split_version = kSplitVersion - 1})})
+                    .ok());
+  }
+  Restart();
+  const auto job = client_->Find("old");
+  ASSERT_TRUE(job.ok()) << job.status();
+  const auto ended = client_->Await(job->job_id());
+  EXPECT_EQ(ended->state(), Job::STATE_FAILED);
+  EXPECT_THAT(ended->error(), testing::HasSubstr("divided data"));
 }
 
 // Kills the server between two instructions of its choosing, five times.

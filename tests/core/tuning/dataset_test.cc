@@ -3,12 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 
 namespace ddpt {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
 
 TEST(DatasetTest, ReadsConalaAndPrefersTheRewrittenIntent) {
   const auto dataset = ParseDataset(
@@ -141,6 +147,127 @@ TEST(DatasetTest, RefusesAnArrayFormatForLines) {
 TEST(DatasetTest, MakeDatasetNamesTheExample) {
   EXPECT_THAT(std::string(MakeDataset({{"i", "c"}, {"i", ""}}).status().message()),
               HasSubstr("line 2, field 'code': is empty"));
+}
+
+// Instructions "do 0", "do 1", ..., each with the codes "c0", "c1", ... .
+Dataset Numbered(int instructions, int codes = 1) {
+  std::vector<TrainingExample> examples;
+  for (int i = 0; i < instructions; ++i) {
+    for (int code = 0; code < codes; ++code) {
+      examples.push_back({absl::StrCat("do ", i), absl::StrCat("c", code)});
+    }
+  }
+  return *MakeDataset(std::move(examples));
+}
+
+std::vector<std::string> Instructions(const Dataset& dataset,
+                                      const std::vector<uint64_t>& indices) {
+  std::vector<std::string> instructions;
+  for (const uint64_t i : indices) instructions.push_back(dataset.examples[i].instruction);
+  return instructions;
+}
+
+TEST(DatasetSplitTest, UsesExamplesThatDifferInSurroundingSpaceAndLineEndsOnce) {
+  const auto split = SplitDataset(
+      *MakeDataset({{"a", "x\n y"}, {"b", "z"}, {" a\n", "x\r\n y\n"}, {"a", "x\ny"}}), 0.1);
+  ASSERT_TRUE(split.ok()) << split.status();
+  EXPECT_EQ(split->duplicates, 1u);
+  std::vector<uint64_t> used = split->train;
+  used.insert(used.end(), split->validation.begin(), split->validation.end());
+  std::ranges::sort(used);
+  EXPECT_THAT(used, ElementsAre(0, 1, 3));
+}
+
+TEST(DatasetSplitTest, KeepsAllCodesOfAnInstructionOnOneSide) {
+  const Dataset dataset = Numbered(/*instructions=*/200, /*codes=*/3);
+  const auto split = SplitDataset(dataset, 0.5);
+  ASSERT_TRUE(split.ok()) << split.status();
+  EXPECT_EQ(split->train.size() + split->validation.size(), 600u);
+  std::set<std::string> all;
+  for (const auto* side : {&split->train, &split->validation}) {
+    const auto instructions = Instructions(dataset, *side);
+    const std::set<std::string> distinct(instructions.begin(), instructions.end());
+    EXPECT_EQ(instructions.size(), 3 * distinct.size());
+    all.insert(distinct.begin(), distinct.end());
+  }
+  EXPECT_EQ(all.size(), 200u);
+}
+
+TEST(DatasetSplitTest, ValidatesOnAboutTheShare) {
+  const auto split = SplitDataset(Numbered(2000), 0.2);
+  ASSERT_TRUE(split.ok()) << split.status();
+  EXPECT_NEAR(split->validation.size() / 2000.0, 0.2, 0.03);
+}
+
+TEST(DatasetSplitTest, ExamplesThatAreAddedLeaveTheOthersWhereTheyAre) {
+  const Dataset small = Numbered(100), large = Numbered(1000);
+  const auto before = SplitDataset(small, 0.1), after = SplitDataset(large, 0.1);
+  ASSERT_TRUE(before.ok() && after.ok());
+  EXPECT_THAT(Instructions(large, after->train), IsSupersetOf(Instructions(small, before->train)));
+  EXPECT_THAT(Instructions(large, after->validation),
+              IsSupersetOf(Instructions(small, before->validation)));
+}
+
+TEST(DatasetSplitTest, TheOrderOfTheExamplesDoesNotMatter) {
+  const Dataset dataset = Numbered(100);
+  Dataset reversed = dataset;
+  std::ranges::reverse(reversed.examples);
+  EXPECT_EQ(Instructions(dataset, SplitDataset(dataset, 0.3)->validation),
+            Instructions(reversed, SplitDataset(reversed, 0.3)->validation));
+}
+
+TEST(DatasetSplitTest, IsTheOneOfItsVersion) {
+  const Dataset dataset = Numbered(20);
+  EXPECT_EQ(kSplitVersion, 1);
+  EXPECT_THAT(Instructions(dataset, SplitDataset(dataset, 0.2)->validation),
+              ElementsAre("do 0", "do 12", "do 18"));
+}
+
+TEST(DatasetSplitTest, EachSideHasAnInstructionHoweverFewThereAre) {
+  for (int i = 0; i < 50; ++i) {
+    const Dataset dataset =
+        *MakeDataset({{absl::StrCat("left ", i), "c"}, {absl::StrCat("right ", i), "c"}});
+    for (const double share : {0.01, 0.5}) {
+      const auto split = SplitDataset(dataset, share);
+      ASSERT_TRUE(split.ok()) << split.status();
+      EXPECT_EQ(split->train.size(), 1u);
+      EXPECT_EQ(split->validation.size(), 1u);
+    }
+  }
+}
+
+TEST(DatasetSplitTest, OneInstructionCannotBeSplit) {
+  const absl::Status status = SplitDataset(*MakeDataset({{"a", "x"}, {"a ", "y"}}), 0.5).status();
+  EXPECT_EQ(FieldOf(status), "data") << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("1 instruction"));
+}
+
+TEST(DatasetSplitTest, ValidationDataOfOnesOwnAreUsedOnceAndInTheirOrder) {
+  const auto split = SplitDataset(*MakeDataset({{"b", "x"}, {"a", "x"}, {"b", "x\n"}}),
+                                  *MakeDataset({{"d", "x"}, {"d", "x"}, {"c", "x"}, {"d", "x"}}));
+  ASSERT_TRUE(split.ok()) << split.status();
+  EXPECT_THAT(split->train, ElementsAre(0, 1));
+  EXPECT_THAT(split->validation, ElementsAre(0, 2));
+  EXPECT_EQ(split->duplicates, 3u);
+  EXPECT_EQ(split->shared_instructions, 0u);
+}
+
+TEST(DatasetSplitTest, RefusesTrainingExamplesAmongTheValidationData) {
+  const absl::Status status =
+      SplitDataset(*MakeDataset({{"a", "x"}, {"b", "y"}, {"c", "z"}}),
+                   *MakeDataset({{"d", "x"}, {"b", "y\r\n"}, {"a", "x"}, {"a", "y"}}))
+          .status();
+  EXPECT_EQ(FieldOf(status), "validation_data") << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("2 training examples"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("example 2"));
+}
+
+TEST(DatasetSplitTest, CountsInstructionsThatHaveOtherCodeOnTheOtherSide) {
+  const auto split = SplitDataset(*MakeDataset({{"a", "x"}, {"b", "y"}}),
+                                  *MakeDataset({{"a", "y"}, {" a", "z"}, {"c", "x"}}));
+  ASSERT_TRUE(split.ok()) << split.status();
+  EXPECT_EQ(split->shared_instructions, 2u);
+  EXPECT_EQ(split->validation.size(), 3u);
 }
 
 }  // namespace
