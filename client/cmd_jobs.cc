@@ -37,6 +37,16 @@ void PrintJob(const Job& job, Session& session) {
   if (!job.error().empty()) session.out << "  " << job.error() << "\n";
 }
 
+void PrintData(const Job& job, Session& session) {
+  session.out << absl::StrFormat(
+      "  trains on %d examples, validates on %d; duplicates left out: %d\n", job.train_examples(),
+      job.validation_examples(), job.duplicate_examples());
+  if (job.shared_instructions() == 0) return;
+  session.out << absl::StrFormat(
+      "  warning: validation examples whose instruction is trained on with other code: %d\n",
+      job.shared_instructions());
+}
+
 // Follows a job to its end; its failure is the command's.
 absl::Status Watch(Client& client, const v1::WatchJobRequest& request, Session& session) {
   ProgressBar progress(session.err, session.terminal, "training");
@@ -83,6 +93,7 @@ absl::Status Train(TrainingFlags& flags, Session& session) {
   }
   DDPT_ASSIGN_OR_RETURN(const Job job, client->Train(request));
   if (!flags.watch || !session.json) PrintJob(job, session);
+  if (!session.json) PrintData(job, session);
   if (!flags.watch) return absl::OkStatus();
   v1::WatchJobRequest watch;
   watch.set_job_id(job.job_id());

@@ -9,12 +9,14 @@
 #include "client/exit_code.h"
 #include "client/load.h"
 #include "client/prompt_file.h"
+#include "tests/integration/model_fixture.h"
 #include "tests/integration/server_fixture.h"
 
 namespace ddpt {
 namespace {
 
 using nlohmann::json;
+using testing::HasSubstr;
 
 struct Outcome {
   int code;
@@ -25,8 +27,15 @@ struct Outcome {
 // The command line and the load generator against a real server.
 class ClientServerTest : public testing::Test {
  protected:
-  ClientServerTest() : server_(TestConfig(directory_.path() + "/state")) {
+  explicit ClientServerTest(const std::string& model = "none")
+      : server_(ConfigOf(directory_.path() + "/state", model)) {
     std::ofstream(file_, std::ios::binary) << DenoiserFile(SmallSpec(), 1);
+  }
+
+  static Config ConfigOf(const std::string& state, const std::string& model) {
+    Config config = TestConfig(state);
+    config.model = model;
+    return config;
   }
 
   Outcome Ddpt(std::vector<std::string> arguments) {
@@ -63,6 +72,35 @@ TEST_F(ClientServerTest, AReplayGivesTheBytesOfTheSample) {
   const Outcome replay = Ddpt({"sample", "--replay", id, "--require-exact", "--out", second});
   ASSERT_EQ(replay.code, kExitOk) << replay.err;
   EXPECT_EQ(ReadPrompt(first, 0)->data(), ReadPrompt(second, 0)->data());
+}
+
+class ClientTrainingTest : public ClientServerTest {
+ protected:
+  ClientTrainingTest() : ClientServerTest(RandomModel()) {}
+
+  Outcome Train(const std::string& data, const std::string& validation_data) {
+    const std::string train = directory_.path() + "/train", validate = directory_.path() + "/valid";
+    std::ofstream(train) << data;
+    std::ofstream(validate) << validation_data;
+    return Ddpt({"train", "sql", "--data", train, "--validation-data", validate, "--steps", "1",
+                 "--train-steps", "50", "--validation-steps", "50"});
+  }
+};
+
+TEST_F(ClientTrainingTest, TellsWhatOfTheDataIsUsed) {
+  const std::string example = R"({"instruction": "a", "code": "1"})";
+  const Outcome outcome = Train(example + "\n" + example, R"({"instruction": "a", "code": "2"})");
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_THAT(outcome.out,
+              HasSubstr("trains on 1 examples, validates on 1; duplicates left out: 1\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("trained on with other code: 1\n"));
+}
+
+TEST_F(ClientTrainingTest, TrainingExamplesToValidateOnNameTheField) {
+  const std::string example = R"({"instruction": "a", "code": "1"})";
+  const Outcome outcome = Train(example, example);
+  EXPECT_EQ(outcome.code, kExitUsage);
+  EXPECT_THAT(outcome.err, HasSubstr("validation_data"));
 }
 
 TEST_F(ClientServerTest, ABadValueNamesItsField) {
