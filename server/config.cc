@@ -158,6 +158,8 @@ const std::vector<Setting>& Settings() {
         Number("max-message-bytes", &Config::max_message_bytes, size_t{64} << 10, size_t{1} << 30,
                "Largest message in either direction"),
         Number("engine-cache", &Config::engine_cache, 1, 4096, "Denoisers kept in memory"),
+        Number("versions-kept", &Config::versions_kept, 1, 900,
+               "Newest versions of a task that are kept, beside the active one and the one before"),
         Number("trunk-memory-bytes", &Config::trunk_memory_bytes, 0, size_t{1} << 40,
                "Memory of a training job for what the frozen decoder makes of its examples"),
         Number("trunk-file-bytes", &Config::trunk_file_bytes, 0, size_t{1} << 44,

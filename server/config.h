@@ -61,6 +61,7 @@ struct Config {
   size_t max_message_bytes = size_t{4} << 20;
   // Latent engines kept in memory, the least recently used goes first, 1..4096.
   size_t engine_cache = 64;
+  size_t versions_kept = 100;  // of a task
   size_t trunk_memory_bytes = size_t{2} << 30;
   size_t trunk_file_bytes = size_t{16} << 30;
   // How long accepted requests may take to end after SIGTERM.

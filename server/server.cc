@@ -151,7 +151,8 @@ class Server::Impl {
 absl::Status Server::Impl::Open() {
   DDPT_RETURN_IF_ERROR(ValidateConfig(config_));
   DDPT_RETURN_IF_ERROR(MakeDirectory(config_.state + "/uploads"));
-  DDPT_ASSIGN_OR_RETURN(registry_, SqliteRegistry::Open({.state_directory = config_.state}));
+  DDPT_ASSIGN_OR_RETURN(registry_, SqliteRegistry::Open({.state_directory = config_.state,
+                                                         .versions_kept = config_.versions_kept}));
   DDPT_RETURN_IF_ERROR(OpenPools());
   DDPT_RETURN_IF_ERROR(OpenModel());
   DDPT_RETURN_IF_ERROR(OpenTasks());

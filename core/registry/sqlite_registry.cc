@@ -129,18 +129,21 @@ absl::StatusOr<TaskVersion> SqliteRegistry::ImportVersion(
     status = WriteFileAtomic(PathOf(digest), denoiser);
   }
   const std::lock_guard lock(mutex_);
+  std::vector<std::string> forgotten;
   if (status.ok()) {
     status = database_->Transaction([&]() -> absl::Status {
-      if (version == 0) {
+      const bool is_new = version == 0;
+      if (is_new) {
         DDPT_ASSIGN_OR_RETURN(version, InsertVersion(task, digest, denoiser.size(), attributes));
       }
-      return promotion == Promotion::kAlways ? Activate(task, version) : absl::OkStatus();
+      if (promotion == Promotion::kAlways) DDPT_RETURN_IF_ERROR(Activate(task, version));
+      if (is_new) DDPT_ASSIGN_OR_RETURN(forgotten, Prune(task));
+      return absl::OkStatus();
     });
   }
-  if (!status.ok()) {
-    RemoveIfUnused(digest);
-    return status;
-  }
+  if (!status.ok()) forgotten = {digest};
+  for (const std::string& unused : forgotten) RemoveIfUnused(unused);
+  DDPT_RETURN_IF_ERROR(status);
   return ReadVersion(task, version);
 }
 
@@ -320,6 +323,28 @@ absl::StatusOr<uint64_t> SqliteRegistry::InsertVersion(
         database_->Run("INSERT INTO attributes VALUES (?, ?, ?, ?)", task, version, name, value));
   }
   return version;
+}
+
+absl::StatusOr<std::vector<std::string>> SqliteRegistry::Prune(const std::string& task) {
+  std::vector<std::string> digests;
+  if (options_.versions_kept == 0) return digests;
+  constexpr std::string_view kOld =
+      " FROM versions WHERE task = ?1"
+      " AND version NOT IN (SELECT version FROM versions WHERE task = ?1"
+      "                     ORDER BY version DESC LIMIT ?2)"
+      " AND version NOT IN (SELECT version FROM activations WHERE task = ?1"
+      "                     ORDER BY id DESC LIMIT 2)";
+  DDPT_ASSIGN_OR_RETURN(
+      SqliteStatement rows,
+      database_->Prepare(absl::StrCat("SELECT digest", Piece(kOld)), task, options_.versions_kept));
+  while (true) {
+    DDPT_ASSIGN_OR_RETURN(const bool found, rows.Step());
+    if (!found) break;
+    digests.push_back(rows.Text(0));
+  }
+  DDPT_RETURN_IF_ERROR(
+      database_->Run(absl::StrCat("DELETE", Piece(kOld)), task, options_.versions_kept));
+  return digests;
 }
 
 absl::Status SqliteRegistry::Activate(const std::string& task, uint64_t version) {

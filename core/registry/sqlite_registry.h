@@ -19,6 +19,9 @@ struct SqliteRegistryOptions {
   std::string state_directory;  // created where it is missing
   uint64_t max_tasks = 4096;
   uint64_t max_versions_per_task = 1000;
+  // An import forgets a task's older versions, but for the active one and the one that a rollback
+  // leads to. 0: none.
+  uint64_t versions_kept = 0;
   const Clock* clock = &SystemClock();  // not owned, never null
 };
 
@@ -59,6 +62,8 @@ class SqliteRegistry final : public Registry {
   absl::StatusOr<std::vector<TaskVersion>> ReadVersions(const std::string& name, uint64_t first,
                                                         uint64_t last) const;
   absl::StatusOr<TaskVersion> ReadVersion(const std::string& name, uint64_t version) const;
+  // Forgets the versions that `versions_kept` leaves no room for; their digests.
+  absl::StatusOr<std::vector<std::string>> Prune(const std::string& task);
   absl::Status CheckRoom(const std::string& task) const;
   absl::StatusOr<uint64_t> InsertVersion(const std::string& task, const std::string& digest,
                                          uint64_t size_bytes,

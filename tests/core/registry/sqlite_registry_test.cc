@@ -28,10 +28,13 @@ class SqliteRegistryTest : public ::testing::Test {
  protected:
   SqliteRegistryTest() { Open(); }
 
-  void Open() {
+  void Open(uint64_t versions_kept = 0) {
     registry_.reset();
-    auto registry = SqliteRegistry::Open(
-        {.state_directory = State(), .max_tasks = 3, .max_versions_per_task = 4, .clock = &clock_});
+    auto registry = SqliteRegistry::Open({.state_directory = State(),
+                                          .max_tasks = 3,
+                                          .max_versions_per_task = 4,
+                                          .versions_kept = versions_kept,
+                                          .clock = &clock_});
     ASSERT_TRUE(registry.ok()) << registry.status();
     registry_ = *std::move(registry);
   }
@@ -43,6 +46,13 @@ class SqliteRegistryTest : public ::testing::Test {
   }
   uint64_t Active(const std::string& task) const {
     return registry_->GetTask(task).value_or(TaskRecord{}).active_version;
+  }
+  std::vector<uint64_t> Versions(const std::string& task) const {
+    std::vector<uint64_t> numbers;
+    for (const TaskVersion& version : registry_->ListVersions(task).value()) {
+      numbers.push_back(version.version);
+    }
+    return numbers;
   }
   std::string State() const { return folder_.path() + "/state"; }
   std::vector<std::string> Files() const {
@@ -233,6 +243,31 @@ TEST_F(SqliteRegistryTest, PromotingTheActiveVersionLeavesNoTrace) {
   Import("a", "2");
   ASSERT_TRUE(registry_->PromoteTask("a", 2, {}).ok());
   EXPECT_EQ(registry_->RollbackTask("a", {})->active_version, 1u);
+}
+
+TEST_F(SqliteRegistryTest, AnImportForgetsOlderVersionsAndTheirFiles) {
+  Open(/*versions_kept=*/2);
+  for (const char* bytes : {"a", "b", "c", "d", "e"}) Import("one", bytes);
+  EXPECT_THAT(Versions("one"), ElementsAre(5, 4));
+  EXPECT_THAT(Files(), UnorderedElementsAre(FileNameOf("d"), FileNameOf("e")));
+}
+
+TEST_F(SqliteRegistryTest, TheActiveVersionAndTheOneBeforeAreNotForgotten) {
+  Open(/*versions_kept=*/1);
+  Import("one", "a");
+  Import("one", "b");
+  for (const char* bytes : {"c", "d", "e"}) Import("one", bytes, kNever);
+  EXPECT_THAT(Versions("one"), ElementsAre(5, 2, 1));
+  ASSERT_TRUE(registry_->RollbackTask("one", 2).ok());
+  EXPECT_EQ(Active("one"), 1u);
+}
+
+TEST_F(SqliteRegistryTest, AForgottenVersionsFileStaysWhereAnotherTaskUsesIt) {
+  Open(/*versions_kept=*/1);
+  Import("other", "a");
+  for (const char* bytes : {"a", "b", "c"}) Import("one", bytes);
+  EXPECT_THAT(Versions("one"), ElementsAre(3, 2));
+  EXPECT_TRUE(std::filesystem::exists(registry_->GetVersion("other", 1)->path));
 }
 
 TEST_F(SqliteRegistryTest, DeleteRemovesTheFilesThatNoOtherTaskUses) {
