@@ -23,6 +23,8 @@ using std::chrono::steady_clock;
 constexpr int64_t kProgressEvents = 200;  // of a job, at most
 constexpr uint64_t kStateLimit = uint64_t{4} << 30;
 constexpr double kLossMemory = 0.9;
+// Of a prompt on the next token's distribution, nats; rounding alone is far below.
+constexpr double kLeastEffect = 1e-6;
 constexpr size_t kCandidateExamples = 64;
 
 std::string StatePath(const TrainingResources& resources, const std::string& id) {
@@ -74,6 +76,11 @@ absl::StatusOr<Trainer::Data> Encode(const TrainingResources& resources, const T
                         tokenizer.Encode(plan.context_text, {.field = "options.context_text"}));
   if (data.context_ids.empty()) return FieldError("options.context_text", "holds no tokens");
   return data;
+}
+
+JobWork::Piece Finishing(const nlohmann::json& metrics, const std::string& message) {
+  return {.next = JobWork::Next::kFinish,
+          .event = nlohmann::json({{"metrics", metrics}, {"message", message}}).dump()};
 }
 
 // Without the file a job computes more, and gives the same.
@@ -160,7 +167,17 @@ absl::StatusOr<JobWork::Piece> TrainingWork::Validate(Job& job, const StopToken&
 // Whether the new version is to be the active one.
 absl::StatusOr<JobWork::Piece> TrainingWork::Judge(const StopToken& stop) {
   const Piece finish{.next = Next::kFinish, .event = ""};
-  promote_ = plan_.promote != TrainingPlan::Promote::kNever;
+  if (plan_.promote == TrainingPlan::Promote::kNever) return finish;
+  DDPT_ASSIGN_OR_RETURN(const std::string file, trainer_->BestDenoiser());
+  DDPT_ASSIGN_OR_RETURN(const std::shared_ptr<const Denoiser> trained,
+                        Denoiser::Parse(file, "trained denoiser"));
+  DDPT_ASSIGN_OR_RETURN(const ValidationReport own,
+                        trainer_->Measure(trained, plan_.options.validation, stop));
+  promote_ = own.prompt_effect > kLeastEffect;
+  if (!promote_)
+    return Finishing(
+        {{"prompt_effect", own.prompt_effect}},
+        "the prompts do not change what the model says: kept beside the active version");
   if (plan_.promote != TrainingPlan::Promote::kIfBetter) return finish;
   const absl::StatusOr<TaskVersion> active = resources_.registry->GetVersion(plan_.task, 0);
   if (!active.ok()) return finish;
@@ -173,12 +190,10 @@ absl::StatusOr<JobWork::Piece> TrainingWork::Judge(const StopToken& stop) {
       .steps = std::min(plan_.options.validation.steps, spec.train_steps)};
   DDPT_ASSIGN_OR_RETURN(const ValidationReport report, trainer_->Measure(denoiser, sampling, stop));
   promote_ = trainer_->best_nll() < report.nll;
-  const nlohmann::json event = {
-      {"metrics", {{"active_validation_nll", report.nll}}},
-      {"message",
-       absl::StrFormat("validation %.4f, of the active version %.4f: %s", trainer_->best_nll(),
-                       report.nll, promote_ ? "becomes the active one" : "is kept beside it")}};
-  return Piece{.next = Next::kFinish, .event = event.dump()};
+  return Finishing(
+      {{"active_validation_nll", report.nll}},
+      absl::StrFormat("validation %.4f, of the active version %.4f: %s", trainer_->best_nll(),
+                      report.nll, promote_ ? "becomes the active one" : "is kept beside it"));
 }
 
 // What best_of scores candidates on: the first validation examples. Returns their digest.

@@ -34,7 +34,7 @@ int64_t WriteTokenizer(const std::string& directory) {
 
 }  // namespace
 
-void WriteModel(const std::string& directory, uint64_t seed) {
+void WriteModel(const std::string& directory, uint64_t seed, bool deaf) {
   Codet5pConfig config;
   config.encoder = {.width = 16, .layers = 2, .heads = 4, .rotary_dim = 4, .inner = 32};
   config.decoder = {.width = 32, .layers = 2, .heads = 4, .rotary_dim = 4, .inner = 64};
@@ -42,6 +42,7 @@ void WriteModel(const std::string& directory, uint64_t seed) {
   config.max_positions = 2048;
   StateDict weights = RandomCodet5pWeights(config, seed, kScale);
   weights.at("decoder.lm_head.bias")[config.end_token] = kEndBias;
+  if (deaf) weights.at("decoder.transformer.h.1.crossattention.out_proj.weight").zero_();
   const absl::Status status = SaveCodet5p(directory, config, weights, DataType::kFloat32);
   EXPECT_TRUE(status.ok()) << status;
 }

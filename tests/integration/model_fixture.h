@@ -9,8 +9,9 @@ namespace ddpt {
 // encoder 16 wide (the width of SmallSpec's prompts), decoder 32, 2 layers each, 2,048 positions,
 // and a trained byte-level tokenizer of at most 300 tokens, some of which are parts of characters.
 // A step takes well below a millisecond. The end token is improbable, so answers are as long as
-// asked for, and greedy answers vary. Models of different seeds have different digests.
-void WriteModel(const std::string& directory, uint64_t seed);
+// asked for, and greedy answers vary. Models of different seeds have different digests. One that is
+// `deaf` takes nothing from its encoder.
+void WriteModel(const std::string& directory, uint64_t seed, bool deaf = false);
 
 // The directory of such a model, written once a process and removed at its end:
 //

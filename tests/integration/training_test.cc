@@ -3,10 +3,13 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/match.h"
 #include "core/base/status.h"
+#include "tests/integration/model_fixture.h"
 #include "tests/integration/server_fixture.h"
 #include "tests/integration/training_fixture.h"
 
@@ -276,6 +279,27 @@ TEST_F(TrainingOnAFullDiskTest, AJobThatCannotBeNotedIsRefused) {
   const auto job = client_->TrainToTheEnd(SmallTraining("op"));
   ASSERT_TRUE(job.ok()) << job.status();
   EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
+}
+
+TEST(TrainingGateTest, PromptsThatChangeNothingAreNotPromoted) {
+  const TemporaryDirectory state, model;
+  WriteModel(model.path(), /*seed=*/1, /*deaf=*/true);
+  Config config = TestConfig(state.path());
+  config.model = model.path();
+  TestServer server(config);
+  TrainingClient client(server.channel());
+  v1::TrainRequest request = SmallTraining("gate");
+  request.set_promote(v1::PROMOTE_POLICY_ALWAYS);
+  const auto job = client.TrainToTheEnd(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->state(), v1::TrainingJob::STATE_SUCCEEDED);
+  EXPECT_EQ(job->version(), 1u);
+  const auto events = client.Watch(job->job_id());
+  const auto told = [](const v1::JobEvent& event) {
+    return absl::StrContains(event.message(), "do not change what the model says");
+  };
+  EXPECT_TRUE(std::any_of(events->begin(), events->end(), told));
+  EXPECT_TRUE(absl::IsFailedPrecondition(server.Sample(SampleOf("sql", 1)).status()));
 }
 
 }  // namespace
