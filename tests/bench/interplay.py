@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""What a training job does to those who generate beside it, on the embedded model: time to the first token and between tokens of `ddpt generate`,
+one request after the other, without a job and with one.
+
+    interplay.py [--requests N] [--tokens N]
+
+The same N requests (default 200) with each; times are those at the client, which starts anew for each request (some 20 ms on both sides). Also the
+job's optimizer steps a second, alone and beside the requests. Run by ./dev bench interplay, with a server of its own. Python's standard library
+only."""
+
+import argparse
+import os
+import subprocess
+import time
+
+import prompt_table as table
+
+
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def generate(instruction, tokens, first, gaps):
+    began = last = time.perf_counter()
+    with subprocess.Popen(["ddpt", "generate", instruction, "--max-new-tokens", str(tokens)], stdout=subprocess.PIPE) as process:
+        while os.read(process.stdout.fileno(), 4096):
+            now = time.perf_counter()
+            (first if last == began else gaps).append(now - last)
+            last = now
+
+
+def load(instructions, tokens):
+    first, gaps = [], []
+    for instruction in instructions:
+        generate(instruction, tokens, first, gaps)
+    return first, gaps
+
+
+def steps(job):
+    return table.read_lines(table.ddpt("--json", "jobs", "get", job))[0]["step"]
+
+
+def steps_while(job, action):
+    """Optimizer steps a second of the job while the action runs, and what it returns."""
+    before, began = int(steps(job)), time.perf_counter()
+    result = action()
+    return (int(steps(job)) - before) / (time.perf_counter() - began), result
+
+
+def print_row(name, first, gaps, rate):
+    cells = [f"{1e3 * percentile(values, share):.1f}" for values in (first, gaps) for share in (0.5, 0.99)]
+    print(f"| {name} | {' | '.join(cells)} | {rate} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--tokens", type=int, default=48)
+    options = parser.parse_args()
+    table.with_server()
+    data = table.state() / "train.jsonl"
+    data.write_text(subprocess.run(["ddpt-corpus", "--task", "conv", "--split", "train"], check=True, capture_output=True, text=True,
+                                   cwd=table.ROOT).stdout)
+    rows = table.read_lines(data.read_text())
+    instructions = [rows[i % len(rows)]["instruction"] for i in range(options.requests)]
+    load(instructions[:10], options.tokens)
+    print("| | first token, ms, p50 | p99 | between tokens, ms, p50 | p99 | optimizer steps/s |\n|---|---|---|---|---|---|")
+    without = load(instructions, options.tokens)
+    print_row("without a job", *without, "–")
+    job = table.read_lines(table.ddpt("--json", "train", "beside", "--data", data, "--operation-id", "beside", "--steps", 1_000_000))[0]["job_id"]
+    while int(steps(job)) == 0:
+        time.sleep(0.1)
+    alone, _ = steps_while(job, lambda: time.sleep(10))
+    beside, with_job = steps_while(job, lambda: load(instructions, options.tokens))
+    print_row("beside a job", *with_job, f"{beside:.1f} (alone {alone:.1f})")
+    later = 1e3 * (percentile(with_job[0], 0.99) - percentile(without[0], 0.99))
+    print(f"\np99: first token {later:+.1f} ms, between tokens {percentile(with_job[1], 0.99) / percentile(without[1], 0.99):.2f}x")
+    table.ddpt("jobs", "cancel", job)
+
+
+main()
