@@ -138,13 +138,12 @@ absl::StatusOr<JobWork::Piece> TrainingWork::Step(Job& job) {
                        : kLossMemory * job.train_loss + (1 - kLossMemory) * report.loss;
   const int64_t every = (plan_.options.steps + kProgressEvents - 1) / kProgressEvents;
   if (trainer_->step() % every != 0) return Piece{};
-  const nlohmann::json event = {{"metrics",
-                                 {{"loss", report.loss},
-                                  {"learning_rate", report.learning_rate},
-                                  {"gradient_norm", report.gradient_norm},
-                                  {"prompt_rms", report.prompt_rms},
-                                  {"prompt_variance", report.prompt_variance},
-                                  {"step_seconds", std::chrono::duration<double>(time).count()}}}};
+  nlohmann::json metrics = report.tuner;
+  metrics["loss"] = report.loss;
+  metrics["prompt_rms"] = report.prompt_rms;
+  metrics["prompt_variance"] = report.prompt_variance;
+  metrics["step_seconds"] = std::chrono::duration<double>(time).count();
+  const nlohmann::json event = {{"metrics", std::move(metrics)}};
   return Piece{.next = Next::kRun, .event = event.dump()};
 }
 

@@ -14,21 +14,20 @@
 #include "absl/status/statusor.h"
 #include "core/base/stop_token.h"
 #include "core/diffusion/denoiser.h"
-#include "core/tuning/adamw.h"
 #include "core/tuning/batch_order.h"
 #include "core/tuning/options.h"
 #include "core/tuning/prepared_examples.h"
 #include "core/tuning/prompt_network.h"
+#include "core/tuning/tuner.h"
 
 namespace ddpt {
 
 // What one optimizer step did.
 struct StepReport {
-  double loss = 0;  // mean cross-entropy, nats per token
-  double learning_rate = 0;
-  double gradient_norm = 0;    // before clipping
+  double loss = 0;             // mean cross-entropy, nats per token
   double prompt_rms = 0;       // of x0_hat over the batch
-  double prompt_variance = 0;  // of x0_hat over the batch's draws, relative to its mean square
+  double prompt_variance = 0;  // of x0_hat over its draws, relative to its mean square
+  Tuner::Metrics tuner = {};   // of GradientTuner
 };
 
 // How the denoiser does on the validation examples through the sampler that will serve it.
@@ -41,9 +40,9 @@ struct ValidationReport {
   bool best = false;         // of this run so far
 };
 
-// Trains one denoiser through a frozen model (DDPT, Eq. 3): draw t, noise x_ref, denoise, put the
-// prompt in front of the instruction, back-propagate the cross-entropy on the reference code. With
-// method kGenerator the same without x and t, with kPromptTuning one prompt directly.
+// Trains one denoiser through a frozen model: a Tuner proposes prompts, which are put in front of
+// the instruction, and improves them by the cross-entropy on the reference code, which it
+// back-propagates (GradientTuner).
 //
 //   while (!trainer->done()) { Step(); if (trainer->validation_due()) { Validate(); SaveState(); }
 //   }
@@ -66,7 +65,7 @@ class Trainer {
                                                          const TuningOptions& options, Data data,
                                                          const TrunkStorage& trunks = {});
 
-  int64_t step() const { return static_cast<int64_t>(optimizer_.steps()); }
+  int64_t step() const { return static_cast<int64_t>(tuner_->steps()); }
   bool done() const { return step() >= options_.steps; }
   // Whether Validate should be called now: every checkpoint_every steps and at the end.
   bool validation_due() const { return step() % options_.checkpoint_every == 0 || done(); }
@@ -93,14 +92,11 @@ class Trainer {
   absl::Status RestoreState(std::string_view bytes);
 
  private:
-  struct Draws;
   Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions& options, Data data,
           const TrunkStorage& trunks, const Tensor& context);
 
-  Draws DrawBatch(const std::vector<uint64_t>& batch);
-  double LearningRate() const;
   std::string Identity() const;
-  at::Tensor NextPrompts(const Draws& draws, at::Tensor* x0) const;
+  at::Tensor Losses(const std::vector<uint64_t>& batch, const at::Tensor& proposed);
   absl::StatusOr<ValidationReport> Compare(const std::vector<Tensor>& served,
                                            std::span<const float> context, const StopToken& stop);
   void RememberBest(double nll);
@@ -110,11 +106,9 @@ class Trainer {
   const std::shared_ptr<const LanguageModel> model_;
   const TuningOptions options_;
   PromptNetwork network_;
-  AdamW optimizer_;
   PreparedExamples train_, validation_;
   BatchOrder order_;
-  at::Tensor signal_, noise_;  // [T]: sqrt(alpha-bar), sqrt(1 - alpha-bar)
-  at::Tensor reference_;       // [1, D]: x_ref
+  std::unique_ptr<Tuner> tuner_;
   double best_nll_ = std::numeric_limits<double>::infinity();
   std::map<std::string, at::Tensor> best_weights_;  // empty before the first validation
   at::Tensor best_reference_;

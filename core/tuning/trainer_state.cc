@@ -1,5 +1,5 @@
-// Checkpoints of a Trainer: one safetensors file with the weights ("weight."), AdamW's moments
-// ("first.", "second."), the best weights so far ("best.") and the references.
+// Checkpoints of a Trainer: one safetensors file with the weights ("weight."), the tuner's state,
+// the best weights so far ("best.") and their reference.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -34,10 +34,8 @@ std::string Find(const SafetensorsFile& file, const std::string& key) {
 }  // namespace
 
 Tensors Trainer::StateTensors() const {
-  Tensors all = {{"reference", reference_}};
+  Tensors all = tuner_->State();
   Collect("weight", network_.trained(), &all);
-  Collect("first", optimizer_.first(), &all);
-  Collect("second", optimizer_.second(), &all);
   if (!best_weights_.empty()) {
     Collect("best", best_weights_, &all);
     all["best_reference"] = best_reference_;
@@ -81,7 +79,7 @@ absl::Status Trainer::RestoreState(std::string_view bytes) {
   for (const auto& [name, tensor] : all) {
     tensor.copy_(ToTorch(file->tensors().at(name).ToTensor(), "cpu"));
   }
-  optimizer_.set_steps(steps);
+  tuner_->set_steps(steps);
   return absl::OkStatus();
 }
 

@@ -1,0 +1,128 @@
+#include "core/tuning/gradient_tuner.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/philox.h"
+#include "core/diffusion/schedule.h"
+#include "core/model/batch.h"
+
+namespace ddpt {
+namespace {
+
+// Stages of the training noise, apart from those of weights and data order.
+constexpr uint32_t kTrainingNoiseStage = 0x6u << 28;
+constexpr uint32_t kTimestepStage = 0x7u << 28;
+
+at::Tensor SqrtOf(const std::vector<double>& alpha_bars, double sign, double offset,
+                  const std::string& device) {
+  std::vector<float> roots;
+  for (const double alpha_bar : alpha_bars) roots.push_back(std::sqrt(offset + sign * alpha_bar));
+  const int64_t count = roots.size();
+  return ToTorch({{count}, std::move(roots)}, device);
+}
+
+}  // namespace
+
+// The random part of one batch.
+struct GradientTuner::Draws {
+  at::Tensor x;          // [B, D]: x_t, or zeros for methods that see no noise
+  at::Tensor t;          // [B] int64
+  at::Tensor condition;  // [B, C], conditional only
+  at::Tensor kept;       // [B] bool
+};
+
+GradientTuner::GradientTuner(const TuningOptions& options, const PromptNetwork& network,
+                             PreparedExamples& train)
+    : options_(options),
+      network_(network),
+      train_(train),
+      optimizer_(network.trained(),
+                 {.weight_decay = options.weight_decay, .clip_norm = options.clip_norm}) {
+  const std::vector<double> alpha_bars = AlphaBars(network.spec());
+  const std::string device = network.context().device().str();
+  signal_ = SqrtOf(alpha_bars, 1, 0, device);
+  noise_ = SqrtOf(alpha_bars, -1, 1, device);
+  reference_ = options.reference == Reference::kContext ? network.context().clone()
+                                                        : at::zeros_like(network.context());
+}
+
+GradientTuner::Draws GradientTuner::DrawBatch(const std::vector<uint64_t>& batch) {
+  const int64_t rows = batch.size(), size = network_.spec().size();
+  const std::string device = network_.context().device().str();
+  Draws draws;
+  at::Tensor t = at::empty({rows}, at::kLong), kept = at::empty({rows}, at::kBool);
+  Tensor noise{{rows, size}, std::vector<float>(rows * size)};
+  for (int64_t row = 0; row < rows; ++row) {
+    const uint64_t sample = steps() * options_.batch_size + row;
+    const auto words =
+        PhiloxBlock({.seed = options_.seed, .sample = sample, .stage = kTimestepStage}, 0);
+    t.data_ptr<int64_t>()[row] = uint64_t{words[0]} * options_.train_steps >> 32;
+    kept.data_ptr<bool>()[row] = words[1] * 0x1p-32 >= options_.condition_dropout;
+    if (options_.method == Method::kDdpt) {
+      FillNormal({.seed = options_.seed, .sample = sample, .stage = kTrainingNoiseStage},
+                 std::span(noise.data).subspan(row * size, size));
+    }
+  }
+  draws.t = t.to(device);
+  draws.kept = kept.to(device);
+  draws.x = ToTorch(noise, device);
+  if (options_.method == Method::kDdpt) {
+    draws.x = signal_.index_select(0, draws.t).unsqueeze(1) * reference_ +
+              noise_.index_select(0, draws.t).unsqueeze(1) * draws.x;
+  }
+  if (options_.conditional) draws.condition = train_.Conditions(batch);
+  return draws;
+}
+
+at::Tensor GradientTuner::Propose(const std::vector<uint64_t>& batch) {
+  const DenoiserSpec& spec = network_.spec();
+  const Draws draws = DrawBatch(batch);
+  at::Tensor direction = network_.Forward(draws.x, draws.t, draws.condition, draws.kept);
+  if (spec.reading == Reading::kX0Residual) direction = draws.x + direction;
+  if (spec.reading == Reading::kResidual) {
+    // t counts from 0 here: from x_t, t + 1 steps of g / T are left.
+    const at::Tensor share = (draws.t + 1).to(at::kFloat) / double(spec.train_steps);
+    direction = draws.x + share.unsqueeze(1) * direction;
+  }
+  return direction.unsqueeze(0);
+}
+
+double GradientTuner::LearningRate() const {
+  const double done = steps(), warmup = options_.warmup_steps;
+  if (done < warmup) return options_.learning_rate * (done + 1) / warmup;
+  const double rest = std::max(1.0, double(options_.steps) - warmup);
+  const double cosine = 0.5 * (1 + std::cos(std::numbers::pi * (done - warmup) / rest));
+  return options_.learning_rate * (0.1 + 0.9 * cosine);
+}
+
+absl::StatusOr<Tuner::Metrics> GradientTuner::Update(const at::Tensor& proposed,
+                                                     const at::Tensor& losses) {
+  const double learning_rate = LearningRate();
+  losses.sum().backward();
+  const double norm = optimizer_.Step(learning_rate);
+  if (!std::isfinite(norm)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("step ", steps() + 1, ": the gradient's norm is ", norm));
+  }
+  if (options_.reference == Reference::kEma) {
+    reference_ = options_.ema_decay * reference_ +
+                 (1 - options_.ema_decay) * proposed.detach().squeeze(0).mean(0, true);
+  }
+  return Metrics{{"learning_rate", learning_rate}, {"gradient_norm", norm}};
+}
+
+std::map<std::string, at::Tensor> GradientTuner::State() const {
+  std::map<std::string, at::Tensor> state = {{"reference", reference_}};
+  for (const auto& [name, tensor] : optimizer_.first()) state["first." + name] = tensor;
+  for (const auto& [name, tensor] : optimizer_.second()) state["second." + name] = tensor;
+  return state;
+}
+
+}  // namespace ddpt

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "core/tuning/adamw.h"
+#include "core/tuning/options.h"
+#include "core/tuning/prepared_examples.h"
+#include "core/tuning/prompt_network.h"
+#include "core/tuning/tuner.h"
+
+namespace ddpt {
+
+// DDPT, Eq. 3: draw t for each example, noise x_ref, denoise, and descend the gradient of the loss
+// with AdamW. With method kGenerator the same without x and t, with kPromptTuning one prompt
+// directly. Metrics "learning_rate" and "gradient_norm" (before clipping).
+class GradientTuner final : public Tuner {
+ public:
+  // `train` gives the conditions.
+  GradientTuner(const TuningOptions& options, const PromptNetwork& network,
+                PreparedExamples& train);
+
+  uint64_t steps() const override { return optimizer_.steps(); }
+  // [1, B, D], differentiable.
+  at::Tensor Propose(const std::vector<uint64_t>& batch) override;
+  absl::StatusOr<Metrics> Update(const at::Tensor& proposed, const at::Tensor& losses) override;
+  const at::Tensor& reference() const override { return reference_; }
+  std::map<std::string, at::Tensor> State() const override;
+  void set_steps(uint64_t steps) override { optimizer_.set_steps(steps); }
+
+ private:
+  struct Draws;
+  Draws DrawBatch(const std::vector<uint64_t>& batch);
+  double LearningRate() const;
+
+  const TuningOptions& options_;
+  const PromptNetwork& network_;
+  PreparedExamples& train_;
+  AdamW optimizer_;
+  at::Tensor signal_, noise_;  // [T]: sqrt(alpha-bar), sqrt(1 - alpha-bar)
+  at::Tensor reference_;       // [1, D]: x_ref
+};
+
+}  // namespace ddpt
