@@ -46,13 +46,16 @@ void AddNumbers(CLI::App& command, Options& options) {
     command.add_option_function<double>(
         flag, [&options, set](double value) { (options.*set)(value); }, help);
   };
-  whole("--steps", &Options::set_steps, "Optimizer steps; default 300");
+  whole("--steps", &Options::set_steps, "Optimizer steps, of bbt generations; default 300");
   whole("--batch-size", &Options::set_batch_size, "Examples a step; default 32");
   real("--learning-rate", &Options::set_learning_rate, "Default 0.001; prompt tuning 0.03");
   whole("--checkpoint-every", &Options::set_checkpoint_every, "Optimizer steps; default 50");
   whole("--warmup-steps", &Options::set_warmup_steps, "Default 5 % of the steps");
   real("--weight-decay", &Options::set_weight_decay, "Default 0");
   real("--clip-norm", &Options::set_clip_norm, "Default 1");
+  whole("--subspace", &Options::set_subspace_width, "bbt: dimensions searched; default 500");
+  whole("--population", &Options::set_population, "bbt: prompts a generation; default 20");
+  real("--sigma", &Options::set_sigma, "bbt: initial step size; default 1");
   whole("--context", &Options::set_context_length, "n, context tokens; default 10");
   whole("--latent", &Options::set_latent_width, "h; default 64");
   whole("--layers", &Options::set_layers, "Hidden layers; default 2");

@@ -43,12 +43,13 @@ absl::StatusOr<Method> MethodOf(v1::Method method) {
     case v1::METHOD_GENERATOR:
       return Method::kGenerator;
     case v1::METHOD_PROMPT_TUNING:
+    case v1::METHOD_BBT:
       return Method::kPromptTuning;
     default:
       return FieldError("method", absl::StrCat(v1::Method_IsValid(method) ? v1::Method_Name(method)
                                                                           : absl::StrCat(method),
-                                               " is not served; DDPT, GENERATOR and "
-                                               "PROMPT_TUNING are"));
+                                               " is not served; DDPT, GENERATOR, "
+                                               "PROMPT_TUNING and BBT are"));
   }
 }
 
@@ -83,10 +84,36 @@ absl::StatusOr<SamplingOptions> ValidationSampling(const v1::TrainingOptions& gi
                     {converted.status().message().data(), converted.status().message().size()});
 }
 
+// BBT has no gradients and nothing that is noised; the others have no search.
+absl::Status CheckOptimizer(const v1::TrainRequest& request) {
+  const v1::TrainingOptions& given = request.options();
+  const struct {
+    const char* name;
+    bool set, of_bbt;
+  } fields[] = {{"learning_rate", given.has_learning_rate(), false},
+                {"warmup_steps", given.has_warmup_steps(), false},
+                {"weight_decay", given.has_weight_decay(), false},
+                {"clip_norm", given.has_clip_norm(), false},
+                {"reference", given.reference() != v1::REFERENCE_UNSPECIFIED, false},
+                {"ema_decay", given.has_ema_decay(), false},
+                {"subspace_width", given.has_subspace_width(), true},
+                {"population", given.has_population(), true},
+                {"sigma", given.has_sigma(), true}};
+  const bool bbt = request.method() == v1::METHOD_BBT;
+  for (const auto& field : fields) {
+    if (!field.set || field.of_bbt == bbt) continue;
+    return FieldError(absl::StrCat("options.", field.name),
+                      bbt ? "does not go with method BBT" : "needs method BBT");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<TuningOptions> OptionsOf(const v1::TrainRequest& request) {
   const v1::TrainingOptions& given = request.options();
   TuningOptions options;
   DDPT_ASSIGN_OR_RETURN(options.method, MethodOf(request.method()));
+  DDPT_RETURN_IF_ERROR(CheckOptimizer(request));
+  if (request.method() == v1::METHOD_BBT) options.optimizer = Optimizer::kBbt;
   DDPT_ASSIGN_OR_RETURN(options.reference, ReferenceOf(given.reference()));
   if (!v1::Reading_IsValid(given.reading())) {
     return FieldError("options.reading", absl::StrCat(given.reading(), " is no Reading"));
@@ -101,6 +128,9 @@ absl::StatusOr<TuningOptions> OptionsOf(const v1::TrainRequest& request) {
   if (given.has_seed()) options.seed = given.seed();
   if (given.has_weight_decay()) options.weight_decay = given.weight_decay();
   if (given.has_clip_norm()) options.clip_norm = given.clip_norm();
+  if (given.has_subspace_width()) options.subspace_width = given.subspace_width();
+  if (given.has_population()) options.population = given.population();
+  if (given.has_sigma()) options.sigma = given.sigma();
   if (given.has_context_length()) options.context_length = given.context_length();
   if (given.has_latent_width()) options.latent = given.latent_width();
   if (given.has_layers()) options.layers = given.layers();

@@ -26,6 +26,9 @@ absl::Status CheckNumbers(const TuningOptions& o) {
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("warmup_steps", o.warmup_steps, 0, o.steps));
   DDPT_RETURN_IF_ERROR(InRange<double>("weight_decay", o.weight_decay, 0, 1));
   DDPT_RETURN_IF_ERROR(PositiveUpTo("clip_norm", o.clip_norm, 1e6));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("subspace_width", o.subspace_width, 1, 500));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("population", o.population, 4, 1024));
+  DDPT_RETURN_IF_ERROR(PositiveUpTo("sigma", o.sigma, 100));
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("checkpoint_every", o.checkpoint_every, 1, 1'000'000));
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("context_length", o.context_length, 1, 64));
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("latent_width", o.latent, 1, 1024));
@@ -42,6 +45,10 @@ absl::Status ValidateTuning(const TuningOptions& options) {
   DDPT_RETURN_IF_ERROR(CheckNumbers(options));
   if (options.method == Method::kRandom) {
     return FieldError("method", "'random' cannot be trained; use ddpt, generator or prompt_tuning");
+  }
+  if (options.optimizer == Optimizer::kBbt && options.method != Method::kPromptTuning) {
+    return FieldError("method", absl::StrCat("'", Piece(Name(options.method)),
+                                             "' cannot be trained by BBT; use prompt_tuning"));
   }
   if (options.method != Method::kDdpt && options.reading != Reading::kX0) {
     return FieldError("options.reading",
@@ -70,6 +77,10 @@ DenoiserSpec TunedSpec(const TuningOptions& options, int64_t width,
   spec.method = options.method;
   spec.base_model_digest = model_digest;
   if (options.conditional) spec.extra["condition"] = "encoder_mean";
+  if (options.optimizer == Optimizer::kBbt) {
+    spec.reference = Reference::kZero;
+    spec.extra["optimizer"] = "bbt";
+  }
   return spec;
 }
 

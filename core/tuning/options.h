@@ -9,18 +9,29 @@
 
 namespace ddpt {
 
+// AdamW by gradients, or black-box tuning (BBT): CMA-ES in a random subspace, without them.
+enum class Optimizer { kAdamW, kBbt };
+
 // How a prompt is tuned. Budgets count optimizer steps, never seconds, so that a run can be
 // repeated.
 struct TuningOptions {
-  Method method = Method::kDdpt;  // kDdpt, kGenerator or kPromptTuning
-  uint64_t seed = 0;              // of initial weights, noise and data order
-  int64_t steps = 300;            // 1..1,000,000
-  int64_t batch_size = 32;        // 1..1,024
-  double learning_rate = 1e-3;    // peak, above 0..1; linear warm-up, then a cosine to a tenth
-  int64_t warmup_steps = 15;      // 0..steps
-  double weight_decay = 0;        // 0..1, decoupled (AdamW)
-  double clip_norm = 1;           // above 0..1e6: bound of the global gradient norm
+  Method method = Method::kDdpt;            // kDdpt, kGenerator or kPromptTuning
+  Optimizer optimizer = Optimizer::kAdamW;  // kBbt: kPromptTuning only
+  uint64_t seed = 0;                        // of initial weights, noise and data order
+  int64_t steps = 300;                      // 1..1,000,000
+  int64_t batch_size = 32;                  // 1..1,024
   int64_t checkpoint_every = 50;  // 1..1,000,000 steps between validations and checkpoints
+
+  // AdamW.
+  double learning_rate = 1e-3;  // peak, above 0..1; linear warm-up, then a cosine to a tenth
+  int64_t warmup_steps = 15;    // 0..steps
+  double weight_decay = 0;      // 0..1, decoupled (AdamW)
+  double clip_norm = 1;         // above 0..1e6: bound of the global gradient norm
+
+  // BBT, whose steps are generations.
+  int64_t subspace_width = 500;  // d, 1..500
+  int64_t population = 20;       // lambda, 4..1,024 prompts a generation
+  double sigma = 1;              // initial step size, above 0..100; 1: the embeddings' deviation
 
   int64_t context_length = 10;  // n, 1..64
   int64_t latent = 64;          // h, 1..1,024

@@ -13,6 +13,7 @@
 #include "core/base/status.h"
 #include "core/model/batch.h"
 #include "core/model/language_model.h"
+#include "core/tuning/black_box_tuner.h"
 #include "core/tuning/gradient_tuner.h"
 #include "core/tuning/sampled_prompts.h"
 
@@ -62,7 +63,11 @@ Trainer::Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions
     network_.CentreConditions(
         train_.Conditions(order_.Batch(0, std::min(train_.size(), kCentringExamples))));
   }
-  tuner_ = std::make_unique<GradientTuner>(options_, network_, train_);
+  if (options.optimizer == Optimizer::kBbt) {
+    tuner_ = std::make_unique<BlackBoxTuner>(options_, *model_, network_);
+  } else {
+    tuner_ = std::make_unique<GradientTuner>(options_, network_, train_);
+  }
 }
 
 // [G], of the G proposals on the batch, one after the other: memory is that of a single one.
@@ -83,10 +88,12 @@ absl::StatusOr<StepReport> Trainer::Step() {
   const at::Tensor x0 = proposed.detach().flatten(0, 1);
   StepReport report{.prompt_rms = RootMeanSquare(x0)};
   if (!(report.prompt_rms <= options_.max_prompt_rms)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("step ", step() + 1, ": the RMS of x0_hat is ", report.prompt_rms,
-                     ", above max_prompt_rms ", options_.max_prompt_rms,
-                     "; a lower learning rate or the reference ZERO may help"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "step ", step() + 1, ": the RMS of x0_hat is ", report.prompt_rms,
+        ", above max_prompt_rms ", options_.max_prompt_rms, "; ",
+        options_.optimizer == Optimizer::kBbt ? "a smaller sigma"
+                                              : "a lower learning rate or the reference ZERO",
+        " may help"));
   }
   const at::Tensor losses = Losses(batch, proposed);
   report.loss = losses.mean().item<double>();
@@ -182,13 +189,17 @@ absl::StatusOr<std::string> Trainer::BestDenoiser() const {
 // What must agree for a state to be this run's.
 std::string Trainer::Identity() const {
   const TuningOptions& o = options_;
+  const std::string bbt =
+      o.optimizer == Optimizer::kBbt
+          ? absl::StrCat(" bbt ", o.subspace_width, " ", o.population, " ", HexDouble(o.sigma))
+          : "";
   return absl::StrCat(model_->digest(), " ", Piece(model_->geometry().habits.name), " ",
                       train_.size(), " ", validation_.size(), " ", int(o.method), " ", o.seed, " ",
                       o.steps, " ", o.batch_size, " ", HexDouble(o.learning_rate), " ",
                       o.warmup_steps, " ", HexDouble(o.weight_decay), " ", HexDouble(o.clip_norm),
                       " ", o.context_length, " ", o.latent, " ", o.layers, " ", o.train_steps, " ",
                       int(o.reading), " ", int(o.reference), " ", HexDouble(o.ema_decay), " ",
-                      o.conditional, " ", HexDouble(o.condition_dropout));
+                      o.conditional, " ", HexDouble(o.condition_dropout), bbt);
 }
 
 }  // namespace ddpt

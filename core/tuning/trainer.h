@@ -24,10 +24,10 @@ namespace ddpt {
 
 // What one optimizer step did.
 struct StepReport {
-  double loss = 0;             // mean cross-entropy, nats per token
-  double prompt_rms = 0;       // of x0_hat over the batch
+  double loss = 0;        // mean cross-entropy, nats per token; with BBT over the population too
+  double prompt_rms = 0;  // of x0_hat over the batch or population
   double prompt_variance = 0;  // of x0_hat over its draws, relative to its mean square
-  Tuner::Metrics tuner = {};   // of GradientTuner
+  Tuner::Metrics tuner = {};   // of GradientTuner or BlackBoxTuner
 };
 
 // How the denoiser does on the validation examples through the sampler that will serve it.
@@ -42,7 +42,7 @@ struct ValidationReport {
 
 // Trains one denoiser through a frozen model: a Tuner proposes prompts, which are put in front of
 // the instruction, and improves them by the cross-entropy on the reference code, which it
-// back-propagates (GradientTuner).
+// back-propagates (GradientTuner) or takes as it is (BlackBoxTuner).
 //
 //   while (!trainer->done()) { Step(); if (trainer->validation_due()) { Validate(); SaveState(); }
 //   }

@@ -263,6 +263,9 @@ TEST_F(TrainingDataTest, OptionsOutOfRangeNameTheField) {
       {"options.validation_share", [](auto& options) { options.set_validation_share(0.6); }},
       {"options.validation_steps", [](auto& options) { options.set_validation_steps(51); }},
       {"options.max_prompt_rms", [](auto& options) { options.set_max_prompt_rms(0); }},
+      {"options.subspace_width", [](auto& options) { options.set_subspace_width(10); }},
+      {"options.population", [](auto& options) { options.set_population(10); }},
+      {"options.sigma", [](auto& options) { options.set_sigma(1); }},
   };
   for (const Case& c : cases) {
     v1::TrainRequest request = Small();
@@ -273,8 +276,33 @@ TEST_F(TrainingDataTest, OptionsOutOfRangeNameTheField) {
 
 TEST_F(TrainingDataTest, MethodsThatAreNotServedAreRefused) {
   v1::TrainRequest request = Small();
-  request.set_method(v1::METHOD_BBT);
-  ExpectRefused(request, "method", "METHOD_BBT");
+  request.set_method(v1::METHOD_PREFIX_TUNING);
+  ExpectRefused(request, "method", "METHOD_PREFIX_TUNING");
+}
+
+TEST_F(TrainingDataTest, BlackBoxTuningRefusesWhatItHasNoUseFor) {
+  struct Case {
+    std::string field;
+    std::function<void(v1::TrainingOptions&)> set;
+  };
+  const Case cases[] = {
+      {"options.learning_rate", [](auto& options) { options.set_learning_rate(0.01); }},
+      {"options.warmup_steps", [](auto& options) { options.set_warmup_steps(1); }},
+      {"options.weight_decay", [](auto& options) { options.set_weight_decay(0); }},
+      {"options.clip_norm", [](auto& options) { options.set_clip_norm(1); }},
+      {"options.reference", [](auto& options) { options.set_reference(v1::REFERENCE_ZERO); }},
+      {"options.ema_decay", [](auto& options) { options.set_ema_decay(0.9); }},
+      {"options.conditional", [](auto& options) { options.set_conditional(true); }},
+      {"options.subspace_width", [](auto& options) { options.set_subspace_width(501); }},
+      {"options.population", [](auto& options) { options.set_population(3); }},
+      {"options.sigma", [](auto& options) { options.set_sigma(-1); }},
+  };
+  for (const Case& c : cases) {
+    v1::TrainRequest request = Small();
+    MakeBlackBox(request);
+    c.set(*request.mutable_options());
+    ExpectRefused(request, c.field, "");
+  }
 }
 
 TEST_F(TrainingDataTest, DuplicatesAreUsedOnceAndTold) {

@@ -55,6 +55,15 @@ v1::TrainRequest EndlessTraining(const std::string& operation_id) {
   return request;
 }
 
+void MakeBlackBox(v1::TrainRequest& request) {
+  request.set_method(v1::METHOD_BBT);
+  v1::TrainingOptions& options = *request.mutable_options();
+  options.clear_learning_rate();
+  options.clear_warmup_steps();
+  options.set_subspace_width(20);
+  options.set_population(6);
+}
+
 std::string SmallDataFile() {
   std::string lines;
   for (int i = 0; i < 10; ++i) {

@@ -23,6 +23,8 @@ Config TrainingConfig(const std::string& state);
 v1::TrainRequest SmallTraining(const std::string& operation_id);
 // The same for longer than a test takes, with no checkpoint on the way.
 v1::TrainRequest EndlessTraining(const std::string& operation_id);
+// Makes it a search by BBT, small likewise.
+void MakeBlackBox(v1::TrainRequest& request);
 // The examples of SmallTraining as JSON Lines.
 std::string SmallDataFile();
 

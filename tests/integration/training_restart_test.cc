@@ -98,6 +98,21 @@ TEST_F(TrainingRestartTest, ADrainedJobGoesOnToTheSameBytes) {
   EXPECT_EQ(client_->Watch(job->job_id(), last)->front().event(), last + 1);
 }
 
+TEST_F(TrainingRestartTest, ADrainedBlackBoxJobGoesOnToTheSameBytes) {
+  v1::TrainRequest request = MediumTraining();
+  MakeBlackBox(request);
+  const auto job = client_->Train(request);
+  ASSERT_TRUE(client_->Watch(job->job_id(), 0, Reached(20)).ok());
+  server_->server().Shutdown(steady_clock::now() + TestServer::kTimeout);
+  Restart();
+  const auto ended = client_->Await(job->job_id());
+  ASSERT_TRUE(ended.ok()) << ended.status();
+  EXPECT_EQ(ended->state(), Job::STATE_SUCCEEDED) << ended->error();
+  EXPECT_EQ(ended->resumes(), 1u);
+  request.set_operation_id("undisturbed");
+  EXPECT_EQ(client_->TrainToTheEnd(request)->denoiser_digest(), ended->denoiser_digest());
+}
+
 TEST_F(TrainingRestartTest, TheDrainOfAJobTellsItsWatchers) {
   const auto job = client_->Train(EndlessTraining("op"));
   absl::StatusOr<std::vector<v1::JobEvent>> events;

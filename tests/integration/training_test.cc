@@ -49,6 +49,36 @@ TEST_F(TrainingTest, EveryServedMethodTrains) {
   }
 }
 
+TEST_F(TrainingTest, BlackBoxTuningBecomesAServedPrompt) {
+  v1::TrainRequest request = Small();
+  MakeBlackBox(request);
+  const auto job = client_->TrainToTheEnd(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
+  EXPECT_EQ(job->method(), v1::METHOD_BBT);
+  EXPECT_EQ(job->step(), 12u);
+  const auto one = server_->Sample(SampleOf(Name(), 1)),
+             other = server_->Sample(SampleOf(Name(), 2));
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_EQ(one->receipt().denoiser_digest(), job->denoiser_digest());
+  EXPECT_EQ(one->prompts(0).embedding().data(), other->prompts(0).embedding().data());
+}
+
+TEST_F(TrainingTest, BlackBoxTuningCountsItsEvaluations) {
+  v1::TrainRequest request = Small();
+  MakeBlackBox(request);
+  const auto events = client_->Watch(client_->Train(request)->job_id());
+  ASSERT_TRUE(events.ok()) << events.status();
+  std::vector<double> evaluations;
+  for (const v1::JobEvent& event : *events) {
+    const auto found = event.metrics().find("evaluations");
+    if (found != event.metrics().end()) evaluations.push_back(found->second);
+    EXPECT_FALSE(event.metrics().contains("learning_rate"));
+  }
+  EXPECT_EQ(evaluations.size(), 12u);
+  EXPECT_EQ(evaluations.back(), 12 * 6);
+}
+
 TEST_F(TrainingTest, TheSameOperationFindsItsJob) {
   const auto first = client_->TrainToTheEnd(Small());
   const auto again = client_->Train(Small());

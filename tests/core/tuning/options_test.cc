@@ -36,6 +36,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadOption{"options.weight_decay", [](auto& o) { o.weight_decay = 2; }, "2"},
         BadOption{"options.clip_norm", [](auto& o) { o.clip_norm = -1; }, "-1"},
         BadOption{"options.checkpoint_every", [](auto& o) { o.checkpoint_every = 0; }, "0"},
+        BadOption{"options.subspace_width", [](auto& o) { o.subspace_width = 501; }, "501"},
+        BadOption{"options.population", [](auto& o) { o.population = 3; }, "3"},
+        BadOption{"options.sigma", [](auto& o) { o.sigma = 0; }, "0"},
         BadOption{"options.context_length", [](auto& o) { o.context_length = 65; }, "65"},
         BadOption{"options.latent_width", [](auto& o) { o.latent = 0; }, "0"},
         BadOption{"options.layers", [](auto& o) { o.layers = 9; }, "9"},
@@ -45,6 +48,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadOption{"options.max_prompt_rms", [](auto& o) { o.max_prompt_rms = 0; }, "0"},
         BadOption{"options.validation_sampler", [](auto& o) { o.validation.steps = 2001; }, "2001"},
         BadOption{"method", [](auto& o) { o.method = Method::kRandom; }, "random"},
+        BadOption{"method", [](auto& o) { o.optimizer = Optimizer::kBbt; }, "ddpt"},
         BadOption{"options.reading",
                   [](auto& o) {
                     o.method = Method::kGenerator;

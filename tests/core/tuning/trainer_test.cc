@@ -49,6 +49,14 @@ TuningOptions SmallOptions(Method method) {
   return options;
 }
 
+TuningOptions SmallBlackBox() {
+  TuningOptions options = SmallOptions(Method::kPromptTuning);
+  options.optimizer = Optimizer::kBbt;
+  options.subspace_width = 20;
+  options.population = 8;
+  return options;
+}
+
 std::unique_ptr<Trainer> MakeTrainer(const TuningOptions& options, float head_bias = 0) {
   auto trainer = Trainer::Create(
       TinyModel(head_bias), options,
@@ -67,13 +75,14 @@ void RunTo(Trainer& trainer, int64_t end) {
   }
 }
 
-class TrainerTest : public ::testing::TestWithParam<Method> {};
+class TrainerTest : public ::testing::TestWithParam<TuningOptions> {};
 INSTANTIATE_TEST_SUITE_P(Methods, TrainerTest,
-                         ::testing::Values(Method::kDdpt, Method::kGenerator,
-                                           Method::kPromptTuning));
+                         ::testing::Values(SmallOptions(Method::kDdpt),
+                                           SmallOptions(Method::kGenerator),
+                                           SmallOptions(Method::kPromptTuning), SmallBlackBox()));
 
 TEST_P(TrainerTest, LowersTheValidationLossThroughTheServedSampler) {
-  TuningOptions options = SmallOptions(GetParam());
+  TuningOptions options = GetParam();
   options.steps = 60;
   options.max_prompt_rms = 20;
   const auto trainer = MakeTrainer(options);
@@ -83,9 +92,8 @@ TEST_P(TrainerTest, LowersTheValidationLossThroughTheServedSampler) {
 }
 
 TEST_P(TrainerTest, GoesOnFromASavedStateToTheSameBytes) {
-  const TuningOptions options = SmallOptions(GetParam());
-  const auto unbroken = MakeTrainer(options), killed = MakeTrainer(options),
-             resumed = MakeTrainer(options);
+  const auto unbroken = MakeTrainer(GetParam()), killed = MakeTrainer(GetParam()),
+             resumed = MakeTrainer(GetParam());
   RunTo(*unbroken, 12);
   RunTo(*killed, 8);
   ASSERT_TRUE(resumed->RestoreState(killed->SaveState()).ok());
@@ -96,7 +104,7 @@ TEST_P(TrainerTest, GoesOnFromASavedStateToTheSameBytes) {
 
 // Identities (c) and (d): before its first step the prompt is the context's tokens.
 TEST_P(TrainerTest, StartsAtTheContextsTokens) {
-  const auto trainer = MakeTrainer(SmallOptions(GetParam()));
+  const auto trainer = MakeTrainer(GetParam());
   const double nll = trainer->Validate()->nll;
   const auto model = TinyModel();
   double sum = 0, tokens = 0;
@@ -141,12 +149,46 @@ TEST(TrainerFailureTest, DriftBeyondTheBoundFailsTheRun) {
 }
 
 TEST_P(TrainerTest, ALossThatIsNotANumberFailsTheStepAndChangesNothing) {
-  const auto trainer = MakeTrainer(SmallOptions(GetParam()), NAN);
+  const auto trainer = MakeTrainer(GetParam(), NAN);
   const std::string before = trainer->SaveState();
   const absl::Status status = trainer->Step().status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("step 1: the loss is nan"));
   EXPECT_EQ(Sha256Hex(trainer->SaveState()), Sha256Hex(before));
+}
+
+TEST(TrainerBlackBoxTest, AStepScoresThePopulation) {
+  const auto trainer = MakeTrainer(SmallBlackBox());
+  ASSERT_TRUE(trainer->Step().ok());
+  const auto report = trainer->Step();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->tuner.at("evaluations"), 16);
+  EXPECT_LT(report->tuner.at("best_loss"), report->loss);
+}
+
+// Sigma 1: as the embeddings, random normal numbers times 0.3 here.
+TEST(TrainerBlackBoxTest, TheFirstPromptsVaryAsTheEmbeddingsDo) {
+  TuningOptions options = SmallBlackBox();
+  options.population = 64;
+  EXPECT_NEAR(MakeTrainer(options)->Step()->prompt_rms, 0.3, 0.05);
+}
+
+TEST(TrainerBlackBoxTest, StateOfAnotherPopulationIsRefused) {
+  TuningOptions other = SmallBlackBox();
+  other.population = 9;
+  const absl::Status status =
+      MakeTrainer(other)->RestoreState(MakeTrainer(SmallBlackBox())->SaveState());
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("another run"));
+}
+
+TEST(TrainerBlackBoxTest, ThePromptIsAPromptTuningFileThatNamesTheOptimizer) {
+  const auto trainer = MakeTrainer(SmallBlackBox());
+  RunTo(*trainer, 4);
+  const auto denoiser = Denoiser::Parse(*trainer->BestDenoiser(), "trained");
+  ASSERT_TRUE(denoiser.ok()) << denoiser.status();
+  EXPECT_EQ((*denoiser)->spec().method, Method::kPromptTuning);
+  EXPECT_EQ((*denoiser)->spec().reference, Reference::kZero);
+  EXPECT_EQ((*denoiser)->spec().extra.at("optimizer"), "bbt");
 }
 
 TEST(TrainerFailureTest, StateOfAnotherRunIsRefused) {
