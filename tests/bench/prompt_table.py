@@ -48,6 +48,16 @@ def write_lines(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def corpus(task, split, *skips):
+    """The file of the examples of a task of deploy/tiny: of the whole split, or for each of `skips` as many after those skipped."""
+    path = state() / f"{task}.{split}.jsonl"
+    if not path.exists():
+        path.write_text("".join(
+            subprocess.run(["ddpt-corpus", "--task", task, "--split", split, "--skip", str(skip)], check=True,
+                           capture_output=True, text=True, cwd=ROOT).stdout for skip in skips or (0,)))
+    return path
+
+
 def measure(examples, prompt, decoding=()):
     """NLL in nats, tokens, and n-gram counts of greedy code, for each example of the file."""
     scores = read_lines(ddpt("score", "--examples", examples, *prompt))
@@ -65,8 +75,8 @@ def name_of(*words):
 
 
 def train(name, method, seed, *arguments):
-    """Trains the task `name` and returns the prompt flags that its examples are measured under."""
-    ddpt("train", name, *METHODS[method], "--seed", seed, "--promote", "always", "--watch", *arguments)
+    """Trains the task `name` with the flags `method` and returns the prompt flags that its examples are measured under."""
+    ddpt("train", name, *method, "--seed", seed, "--promote", "always", "--watch", *arguments)
     return "--task", name, "--seed", "1", "--steps", "2000"
 
 
@@ -105,7 +115,7 @@ def data_cells(task, examples, wordings, seeds, *training, decoding=()):
     for seed in range(seeds):
         for method in FIXED:
             yield task, method, seed, lambda: measure(
-                examples, train(name_of(task, method, seed), method, seed, *training), decoding)
+                examples, train(name_of(task, method, seed), METHODS[method], seed, *training), decoding)
 
 
 def data_kinds(wordings):

@@ -18,7 +18,6 @@ Prints the table in Markdown. Python's standard library only.
 import argparse
 import json
 import pathlib
-import subprocess
 
 import prompt_table as table
 
@@ -40,19 +39,9 @@ def parse():
     return parser.parse_args()
 
 
-def corpus(task, split, *skips):
-    """The file of a task's examples: of the whole split, or for each of `skips` as many after those skipped."""
-    path = table.state() / f"{task}.{split}.jsonl"
-    if not path.exists():
-        path.write_text("".join(
-            subprocess.run(["ddpt-corpus", "--task", task, "--split", split, "--skip", str(skip)], check=True,
-                           capture_output=True, text=True, cwd=table.ROOT).stdout for skip in skips or (0,)))
-    return path
-
-
 def tests(task):
     """Both test sets, one after the other."""
-    return corpus(task, "test", 0, TEST_EXAMPLES)
+    return table.corpus(task, "test", 0, TEST_EXAMPLES)
 
 
 def measure_told(task):
@@ -71,8 +60,9 @@ def measure_told(task):
 
 
 def measure_trained(task, method, seed):
-    prompt = table.train(table.name_of(task, method, seed), method, seed, "--data", corpus(task, "train"),
-                         "--validation-data", corpus(task, "validation"), "--steps", STEPS.get(task, 200),
+    prompt = table.train(table.name_of(task, method, seed), table.METHODS[method], seed,
+                         "--data", table.corpus(task, "train"),
+                         "--validation-data", table.corpus(task, "validation"), "--steps", STEPS.get(task, 200),
                          "--max-prompt-rms", MAX_PROMPT_RMS)
     return table.measure(tests(task), prompt)
 
