@@ -137,7 +137,9 @@ absl::StatusOr<TaskVersion> SqliteRegistry::ImportVersion(
         DDPT_ASSIGN_OR_RETURN(version, InsertVersion(task, digest, denoiser.size(), attributes));
       }
       if (promotion == Promotion::kAlways) DDPT_RETURN_IF_ERROR(Activate(task, version));
-      if (is_new) DDPT_ASSIGN_OR_RETURN(forgotten, Prune(task));
+      if (is_new) {
+        DDPT_ASSIGN_OR_RETURN(forgotten, Prune(task));
+      }
       return absl::OkStatus();
     });
   }
