@@ -141,6 +141,9 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> registry)
       train_steps_(NewCounter(*registry_, "ddpt_train_steps_total", "Optimizer steps done.")),
       train_resumes_(
           NewCounter(*registry_, "ddpt_train_resumes_total", "Jobs that went on after a restart.")),
+      train_storage_errors_(
+          NewCounter(*registry_, "ddpt_train_storage_errors_total",
+                     "Checkpoints and records of jobs that could not be written.")),
       train_step_seconds_(
           NewHistogram(*registry_, "ddpt_train_step_seconds", "One optimizer step.", kTrainStep)),
       train_checkpoint_age_(NewFamily<Gauge>(*registry_, "ddpt_train_checkpoint_age_seconds",
@@ -276,6 +279,8 @@ void Metrics::TrainStep(const std::string& task, double loss, std::chrono::nanos
 void Metrics::TrainEnded(const std::string& task) {
   train_loss_.Remove(&train_loss_.Add({{"task", task}}));
 }
+
+void Metrics::TrainNotStored() { train_storage_errors_.Increment(); }
 
 void Metrics::TrainSaved() {
   std::lock_guard lock(mutex_);

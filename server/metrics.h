@@ -81,6 +81,7 @@ class Metrics {
   // The job of `task` has ended: its loss is shown no longer.
   void TrainEnded(const std::string& task);
   void TrainSaved();
+  void TrainNotStored();
   // To be called before the series are read: how old the last checkpoint is.
   void TrainCheckpointAge();
 
@@ -123,6 +124,7 @@ class Metrics {
   Family<prometheus::Gauge>& train_loss_;
   prometheus::Counter& train_steps_;
   prometheus::Counter& train_resumes_;
+  prometheus::Counter& train_storage_errors_;
   prometheus::Histogram& train_step_seconds_;
   prometheus::Gauge& train_checkpoint_age_;
 

@@ -84,6 +84,7 @@ absl::StatusOr<std::unique_ptr<TrainingService>> TrainingService::Create(
     raw->Changed(job, from);
   };
   runner.on_trouble = [&calls](const Job& job, const absl::Status& status) {
+    calls.metrics().TrainNotStored();
     calls.log().Warn("job", {{"job", job.id}, {"message", std::string(status.message())}});
   };
   DDPT_ASSIGN_OR_RETURN(service->runner_,

@@ -99,7 +99,8 @@ class TrainingWork final : public JobWork {
         plan_(std::move(plan)),
         id_(std::move(id)),
         trunks_(std::move(trunks)),
-        trainer_(std::move(trainer)) {}
+        trainer_(std::move(trainer)),
+        start_(trainer_->SaveState()) {}
 
   absl::StatusOr<Piece> Run(Job& job, const StopToken& stop) override;
   absl::Status Save() override;
@@ -107,6 +108,7 @@ class TrainingWork final : public JobWork {
 
  private:
   absl::StatusOr<Piece> Step(Job& job);
+  absl::StatusOr<Piece> GoBack(Job& job, const absl::Status& why);
   absl::StatusOr<Piece> Validate(Job& job, const StopToken& stop);
   absl::StatusOr<Piece> Judge(const StopToken& stop);
   absl::StatusOr<std::string> KeepValidationSet() const;
@@ -116,6 +118,7 @@ class TrainingWork final : public JobWork {
   const std::string id_;
   const std::unique_ptr<TrunkFile> trunks_;  // of trainer_; may be null
   const std::unique_ptr<Trainer> trainer_;
+  const std::string start_;   // the trainer's state where nothing is saved yet
   bool unvalidated_ = false;  // a validation is due: what Save kept would miss it
   bool promote_ = false;
 };
@@ -128,7 +131,9 @@ absl::StatusOr<JobWork::Piece> TrainingWork::Run(Job& job, const StopToken& stop
 
 absl::StatusOr<JobWork::Piece> TrainingWork::Step(Job& job) {
   const TimePoint start = steady_clock::now();
-  DDPT_ASSIGN_OR_RETURN(const StepReport report, trainer_->Step());
+  const absl::StatusOr<StepReport> stepped = trainer_->Step();
+  if (!stepped.ok()) return GoBack(job, stepped.status());
+  const StepReport& report = *stepped;
   const std::chrono::nanoseconds time = steady_clock::now() - start;
   if (resources_.on_step) resources_.on_step(plan_.task, report.loss, time);
   unvalidated_ = trainer_->validation_due();
@@ -145,6 +150,20 @@ absl::StatusOr<JobWork::Piece> TrainingWork::Step(Job& job) {
   metrics["step_seconds"] = std::chrono::duration<double>(time).count();
   const nlohmann::json event = {{"metrics", std::move(metrics)}};
   return Piece{.next = Next::kRun, .event = event.dump()};
+}
+
+// To what was saved last, or the start, after a step that could not be taken.
+absl::StatusOr<JobWork::Piece> TrainingWork::GoBack(Job& job, const absl::Status& why) {
+  std::string state = start_;
+  const std::string path = StatePath(resources_, id_);
+  if (std::error_code error; std::filesystem::exists(path, error)) {
+    DDPT_ASSIGN_OR_RETURN(state, ReadFile(path, kStateLimit));
+  }
+  if (!trainer_->CalmDown(state).ok()) return why;
+  job.step = trainer_->step();
+  const std::string message = absl::StrCat(why.message(), ". Back to step ", job.step,
+                                           ", with half the learning rate or step size");
+  return Piece{.next = Next::kSave, .event = nlohmann::json({{"message", message}}).dump()};
 }
 
 absl::StatusOr<JobWork::Piece> TrainingWork::Validate(Job& job, const StopToken& stop) {

@@ -142,9 +142,21 @@ absl::Status JobRunner::Drive(Job& job, const StopToken& stop) {
       if (stopping()) Trouble(job, work->Save());
       return status;
     }
-    if (piece.next == JobWork::Next::kSave) DDPT_RETURN_IF_ERROR(work->Save());
+    if (piece.next == JobWork::Next::kSave)
+      DDPT_RETURN_IF_ERROR(SaveWhenThereIsRoom(job, *work, stop));
     if (!piece.event.empty()) Trouble(job, Record(job, piece.event, job.state));
     if (piece.next == JobWork::Next::kFinish) return work->Finish(job);
+  }
+}
+
+// While the disk is full the job stands still, and says so each time it has tried.
+absl::Status JobRunner::SaveWhenThereIsRoom(const Job& job, JobWork& work, const StopToken& stop) {
+  while (true) {
+    const absl::Status saved = work.Save();
+    if (!absl::IsResourceExhausted(saved)) return saved;
+    Trouble(job, saved);
+    if (stop.stopped()) return stop.status();
+    if (!Pause(options_.retry_after)) return saved;
   }
 }
 

@@ -56,9 +56,10 @@ class JobRunner {
     std::function<absl::StatusOr<std::unique_ptr<JobWork>>(const Job&)> make_work;
     // A job has come (no `from`) or changed its state. May be null.
     std::function<void(const Job& job, std::optional<JobState> from)> on_state;
-    // The store or a Save at the end of the process failed; the job goes on. May be null.
+    // The store, or a Save for want of room or at the end of the process, failed; the job waits, or
+    // goes on. May be null.
     std::function<void(const Job& job, const absl::Status&)> on_trouble;
-    // Between two attempts to store how a job ended.
+    // Between two attempts to store how a job ended, or what it has reached on a full disk.
     std::chrono::milliseconds retry_after{1000};
   };
 
@@ -94,6 +95,7 @@ class JobRunner {
   std::optional<std::string> WaitForJob();
   void RunJob(const std::string& id);
   absl::Status Drive(Job& job, const StopToken& stop);
+  absl::Status SaveWhenThereIsRoom(const Job& job, JobWork& work, const StopToken& stop);
   absl::Status OnPool(const StopToken& stop, const std::function<absl::Status()>& body);
   void Conclude(Job& job, const absl::Status& status);
   absl::Status Record(const Job& job, std::string_view event, JobState from);

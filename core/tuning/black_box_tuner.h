@@ -28,6 +28,7 @@ class BlackBoxTuner final : public Tuner {
   const at::Tensor& reference() const override { return reference_; }
   std::map<std::string, at::Tensor> State() const override { return search_.State(); }
   void set_steps(uint64_t steps) override { search_.set_generation(steps); }
+  void Calm() override { search_.HalveSigma(); }
 
  private:
   CmaEs search_;

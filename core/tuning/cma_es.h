@@ -44,6 +44,7 @@ class CmaEs {
   // and set the generation.
   std::map<std::string, at::Tensor> State() const;
   void set_generation(uint64_t generation) { generation_ = generation; }
+  void HalveSigma() { sigma_ /= 2; }
 
  private:
   at::Tensor Normals() const;

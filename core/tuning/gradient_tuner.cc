@@ -49,6 +49,7 @@ GradientTuner::GradientTuner(const TuningOptions& options, const PromptNetwork& 
   const std::string device = network.context().device().str();
   signal_ = SqrtOf(alpha_bars, 1, 0, device);
   noise_ = SqrtOf(alpha_bars, -1, 1, device);
+  calmness_ = at::ones({1});
   reference_ = options.reference == Reference::kContext ? network.context().clone()
                                                         : at::zeros_like(network.context());
 }
@@ -94,12 +95,15 @@ at::Tensor GradientTuner::Propose(const std::vector<uint64_t>& batch) {
   return direction.unsqueeze(0);
 }
 
+void GradientTuner::Calm() { calmness_ /= 2; }
+
 double GradientTuner::LearningRate() const {
+  const double peak = options_.learning_rate * calmness_.item<double>();
   const double done = steps(), warmup = options_.warmup_steps;
-  if (done < warmup) return options_.learning_rate * (done + 1) / warmup;
+  if (done < warmup) return peak * (done + 1) / warmup;
   const double rest = std::max(1.0, double(options_.steps) - warmup);
   const double cosine = 0.5 * (1 + std::cos(std::numbers::pi * (done - warmup) / rest));
-  return options_.learning_rate * (0.1 + 0.9 * cosine);
+  return peak * (0.1 + 0.9 * cosine);
 }
 
 absl::StatusOr<Tuner::Metrics> GradientTuner::Update(const at::Tensor& proposed,
@@ -119,7 +123,7 @@ absl::StatusOr<Tuner::Metrics> GradientTuner::Update(const at::Tensor& proposed,
 }
 
 std::map<std::string, at::Tensor> GradientTuner::State() const {
-  std::map<std::string, at::Tensor> state = {{"reference", reference_}};
+  std::map<std::string, at::Tensor> state = {{"reference", reference_}, {"calmness", calmness_}};
   for (const auto& [name, tensor] : optimizer_.first()) state["first." + name] = tensor;
   for (const auto& [name, tensor] : optimizer_.second()) state["second." + name] = tensor;
   return state;

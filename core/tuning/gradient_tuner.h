@@ -24,6 +24,7 @@ class GradientTuner final : public Tuner {
   const at::Tensor& reference() const override { return reference_; }
   std::map<std::string, at::Tensor> State() const override;
   void set_steps(uint64_t steps) override { optimizer_.set_steps(steps); }
+  void Calm() override;
 
  private:
   struct Draws;
@@ -36,6 +37,7 @@ class GradientTuner final : public Tuner {
   AdamW optimizer_;
   at::Tensor signal_, noise_;  // [T]: sqrt(alpha-bar), sqrt(1 - alpha-bar)
   at::Tensor reference_;       // [1, D]: x_ref
+  at::Tensor calmness_;        // [1]: what the learning rate is multiplied by
 };
 
 }  // namespace ddpt

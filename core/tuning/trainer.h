@@ -90,6 +90,10 @@ class Trainer {
   // INVALID_ARGUMENT for a state of other options or another model.
   std::string SaveState() const;
   absl::Status RestoreState(std::string_view bytes);
+  // After a Step that failed: back to a saved state, with half the learning rate (or step size) of
+  // then. FAILED_PRECONDITION where that has been done kMostCalmings times.
+  static constexpr int64_t kMostCalmings = 3;
+  absl::Status CalmDown(std::string_view bytes);
 
  private:
   Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions& options, Data data,
@@ -112,6 +116,7 @@ class Trainer {
   double best_nll_ = std::numeric_limits<double>::infinity();
   std::map<std::string, at::Tensor> best_weights_;  // empty before the first validation
   at::Tensor best_reference_;
+  int64_t calmings_ = 0;
 };
 
 }  // namespace ddpt

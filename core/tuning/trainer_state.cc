@@ -52,6 +52,7 @@ std::string Trainer::SaveState() const {
   }
   return SerializeSafetensors(to_write, {{"identity", Identity()},
                                          {"step", absl::StrCat(step())},
+                                         {"calmings", absl::StrCat(calmings_)},
                                          {"best_nll", absl::StrFormat("%a", best_nll_)}});
 }
 
@@ -62,8 +63,10 @@ absl::Status Trainer::RestoreState(std::string_view bytes) {
         "training state: is of another run: other options, data or model");
   }
   uint64_t steps = 0;
-  if (!absl::SimpleAtoi(Find(*file, "step"), &steps)) {
-    return absl::InvalidArgumentError("training state: 'step' is malformed");
+  int64_t calmings = 0;
+  if (!absl::SimpleAtoi(Find(*file, "step"), &steps) ||
+      !absl::SimpleAtoi(Find(*file, "calmings"), &calmings)) {
+    return absl::InvalidArgumentError("training state: 'step' or 'calmings' is malformed");
   }
   const double best_nll = std::strtod(Find(*file, "best_nll").c_str(), nullptr);
   const at::NoGradGuard no_grad;
@@ -80,6 +83,18 @@ absl::Status Trainer::RestoreState(std::string_view bytes) {
     tensor.copy_(ToTorch(file->tensors().at(name).ToTensor(), "cpu"));
   }
   tuner_->set_steps(steps);
+  calmings_ = calmings;
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::CalmDown(std::string_view bytes) {
+  const int64_t before = calmings_;
+  if (before >= kMostCalmings) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("smaller steps have been tried ", before, " times"));
+  }
+  DDPT_RETURN_IF_ERROR(RestoreState(bytes));
+  for (; calmings_ <= before; ++calmings_) tuner_->Calm();
   return absl::OkStatus();
 }
 

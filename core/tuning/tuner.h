@@ -36,6 +36,8 @@ class Tuner {
   // memory; to restore it, copy into the tensors and set the steps.
   virtual std::map<std::string, at::Tensor> State() const = 0;
   virtual void set_steps(uint64_t steps) = 0;
+  // Smaller steps from now on: half the learning rate, or step size. Part of the state.
+  virtual void Calm() = 0;
 };
 
 }  // namespace ddpt

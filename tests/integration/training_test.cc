@@ -169,6 +169,22 @@ TEST_F(TrainingTest, DriftFailsTheJobAndSaysWhy) {
   EXPECT_TRUE(absl::IsNotFound(server_->GetTask(Name()).status()));
 }
 
+TEST_F(TrainingTest, AJobThatDriftsGoesBackAndTakesSmallerSteps) {
+  v1::TrainRequest request = Small();
+  request.set_method(v1::METHOD_PROMPT_TUNING);
+  request.mutable_options()->set_learning_rate(0.02);
+  request.mutable_options()->set_max_prompt_rms(0.05);
+  const auto job = client_->TrainToTheEnd(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
+  EXPECT_EQ(job->step(), 12u);
+  const auto events = client_->Watch(job->job_id());
+  const auto told = [](const v1::JobEvent& event) {
+    return absl::StrContains(event.message(), "with half the learning rate");
+  };
+  EXPECT_TRUE(std::any_of(events->begin(), events->end(), told));
+}
+
 TEST_F(TrainingTest, PromotionNeverLeavesTheActiveVersion) {
   ASSERT_TRUE(server_->Import(Name(), DenoiserFile(SmallSpec(), 1)).ok());
   v1::TrainRequest request = Small();
@@ -288,13 +304,25 @@ class TrainingOnAFullDiskTest : public testing::Test {
   std::unique_ptr<TrainingClient> client_;
 };
 
-TEST_F(TrainingOnAFullDiskTest, ACheckpointThatDoesNotFitFailsTheJob) {
+TEST_F(TrainingOnAFullDiskTest, AJobStandsStillUntilThereIsRoom) {
   v1::TrainRequest large = SmallTraining("large");
   large.mutable_options()->set_latent_width(256);
-  const auto job = client_->TrainToTheEnd(large);
+  const auto job = client_->Train(large);
   ASSERT_TRUE(job.ok()) << job.status();
-  EXPECT_EQ(job->state(), Job::STATE_FAILED);
-  EXPECT_THAT(job->error(), HasSubstr("No space"));
+  server_->AwaitMetric("ddpt_train_storage_errors_total", {}, 1);
+  EXPECT_EQ(client_->Get(job->job_id())->state(), Job::STATE_RUNNING);
+  ASSERT_EQ(mount("", directory_.path().c_str(), "tmpfs", MS_REMOUNT, "size=64m"), 0);
+  const auto ended = client_->Await(job->job_id());
+  EXPECT_EQ(ended->state(), Job::STATE_SUCCEEDED) << ended->error();
+}
+
+TEST_F(TrainingOnAFullDiskTest, AJobThatStandsStillCanBeCancelled) {
+  v1::TrainRequest large = SmallTraining("large");
+  large.mutable_options()->set_latent_width(256);
+  const auto job = client_->Train(large);
+  server_->AwaitMetric("ddpt_train_storage_errors_total", {}, 1);
+  ASSERT_TRUE(client_->Cancel(job->job_id()).ok());
+  EXPECT_EQ(client_->Await(job->job_id())->state(), Job::STATE_CANCELLED);
   const auto next = client_->TrainToTheEnd(SmallTraining("small"));
   EXPECT_EQ(next->state(), Job::STATE_SUCCEEDED) << next->error();
 }

@@ -191,6 +191,30 @@ TEST(TrainerBlackBoxTest, ThePromptIsAPromptTuningFileThatNamesTheOptimizer) {
   EXPECT_EQ((*denoiser)->spec().extra.at("optimizer"), "bbt");
 }
 
+TEST(TrainerFailureTest, CalmingDownGoesBackWithHalfTheLearningRate) {
+  const auto trainer = MakeTrainer(SmallOptions(Method::kDdpt));
+  const std::string start = trainer->SaveState();
+  const double rate = trainer->Step()->tuner.at("learning_rate");
+  ASSERT_TRUE(trainer->CalmDown(start).ok());
+  EXPECT_EQ(trainer->step(), 0);
+  EXPECT_EQ(trainer->Step()->tuner.at("learning_rate"), rate / 2);
+}
+
+TEST(TrainerFailureTest, CalmingDownIsPartOfTheState) {
+  const auto calm = MakeTrainer(SmallOptions(Method::kDdpt));
+  ASSERT_TRUE(calm->CalmDown(calm->SaveState()).ok());
+  const auto restored = MakeTrainer(SmallOptions(Method::kDdpt));
+  ASSERT_TRUE(restored->RestoreState(calm->SaveState()).ok());
+  EXPECT_EQ(restored->Step()->tuner.at("learning_rate"), calm->Step()->tuner.at("learning_rate"));
+}
+
+TEST_P(TrainerTest, CalmingDownHasAnEnd) {
+  const auto trainer = MakeTrainer(GetParam());
+  const std::string start = trainer->SaveState();
+  for (int i = 0; i < Trainer::kMostCalmings; ++i) ASSERT_TRUE(trainer->CalmDown(start).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(trainer->CalmDown(start)));
+}
+
 TEST(TrainerFailureTest, StateOfAnotherRunIsRefused) {
   TuningOptions other = SmallOptions(Method::kDdpt);
   other.seed = 1;
