@@ -173,7 +173,8 @@ TEST_F(TrainingTest, AJobThatDriftsGoesBackAndTakesSmallerSteps) {
   v1::TrainRequest request = Small();
   request.set_method(v1::METHOD_PROMPT_TUNING);
   request.mutable_options()->set_learning_rate(0.02);
-  request.mutable_options()->set_max_prompt_rms(0.05);
+  request.mutable_options()->set_max_prompt_rms(0.065);
+  request.mutable_options()->set_checkpoint_every(12);
   const auto job = client_->TrainToTheEnd(request);
   ASSERT_TRUE(job.ok()) << job.status();
   EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
