@@ -49,9 +49,8 @@ class SqliteRegistryTest : public ::testing::Test {
   }
   std::vector<uint64_t> Versions(const std::string& task) const {
     std::vector<uint64_t> numbers;
-    for (const TaskVersion& version : registry_->ListVersions(task).value()) {
-      numbers.push_back(version.version);
-    }
+    const auto versions = registry_->ListVersions(task);
+    for (const TaskVersion& version : *versions) numbers.push_back(version.version);
     return numbers;
   }
   std::string State() const { return folder_.path() + "/state"; }

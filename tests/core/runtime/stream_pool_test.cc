@@ -151,7 +151,7 @@ class HeldPoolTest : public testing::Test {
     holding_.wait();
   }
   void Release() { release_.count_down(); }
-  void Submit(std::string key, Priority priority = Priority::kInteractive) {
+  void Submit(const std::string& key, Priority priority = Priority::kInteractive) {
     Work work = Do(key, [this, key] { order_.push_back(key); });
     work.priority = priority;
     ASSERT_TRUE(pool_->Submit(std::move(work)).ok());
@@ -272,7 +272,7 @@ TEST(StreamPoolGpuTest, WorkGetsAStreamOfTheGpu) {
 TEST(StreamPoolInlineTest, WorkSubmittedByWorkRunsAfterItInTurn) {
   auto pool = MakePool({.threads = 0});
   std::vector<std::string> order;
-  const auto note = [&](std::string key) {
+  const auto note = [&](const std::string& key) {
     return Do(key, [&order, key] { order.push_back(key); });
   };
   ASSERT_TRUE(pool->Submit(Do("a",
