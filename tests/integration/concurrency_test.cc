@@ -122,14 +122,11 @@ TEST_F(ConcurrencyTest, AnytimeTakesTheStepsThatFit) {
   Start(TestConfig(directory_.path()));
   auto request = SampleOf("slow", 1, 512);
   request.mutable_sampling()->set_steps(100);
-  // Other work may share the machine: the server learns how much, from late calls, too.
+  // Other work may share the machine: the server learns how much.
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(server_->Sample(request).ok());
   request.mutable_sampling()->set_steps(10'000);
   request.mutable_sampling()->set_anytime(true);
-  auto response = server_->Sample(request, milliseconds(2000));
-  for (int i = 0; i < 4 && absl::IsDeadlineExceeded(response.status()); ++i) {
-    response = server_->Sample(request, milliseconds(2000));
-  }
+  const auto response = server_->Sample(request, milliseconds(2000));
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_GE(response->receipt().steps(), 1u);
   EXPECT_LT(response->receipt().steps(), 10'000u);
