@@ -143,7 +143,7 @@ class Model : public LanguageModel {
   at::Tensor Finish(const at::Tensor& base, const at::Tensor& attended) const {
     const at::Tensor hidden = decoder_norm_(base + cross_.Project(attended));
     PauseBehind(hidden);
-    return head_(hidden).to(at::kFloat);
+    return head_.InSlices(hidden).to(at::kFloat);
   }
 
   // base, normed [B, 1, d], positions [B, 1] -> [B, vocabulary]

@@ -23,8 +23,16 @@ class Linear {
   bool defined() const { return weight_.defined(); }
   // x [..., in] -> [..., out].
   at::Tensor operator()(const at::Tensor& x) const;
+  // The same for very many outputs: where pauses are on (core/base/pause.h), computed a slice of
+  // the outputs at a time, a few milliseconds of one core each, with pause points between them,
+  // forward and backward. What comes out is a function of the shapes, pauses on or off, and of the
+  // numbers.
+  at::Tensor InSlices(const at::Tensor& x) const;
 
  private:
+  // Of the outputs first..first+count-1.
+  Linear Slice(int64_t first, int64_t count) const;
+
   at::Tensor weight_, scale_, bias_;  // scale_, bias_ undefined where there is none
 };
 

@@ -131,6 +131,7 @@ class Model : public LanguageModel {
       const Heads heads = block.self.KeysValues(normed);
       x = x + block.self.Look(block.self.Query(normed), heads, bias);
       x = Rest(block, x, cross[i], cross_bias);
+      PauseBehind(x);
       if (kept != nullptr) kept->push_back(heads);
     }
     return x;
@@ -138,7 +139,7 @@ class Model : public LanguageModel {
 
   // x [B, P, d] before the final norm -> float32 [B, P, vocabulary]
   at::Tensor Logits(const at::Tensor& x) const {
-    return head_(decoder_norm_(x) * head_scale_).to(at::kFloat);
+    return head_.InSlices(decoder_norm_(x) * head_scale_).to(at::kFloat);
   }
 
   const ModelGeometry geometry_;

@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
+#include "core/base/pause.h"
 #include "tests/core/model/golden.h"
 
 namespace ddpt {
@@ -50,6 +51,50 @@ TEST_F(Int8LinearTest, GradientOfItsInputIsThatOfTheWideWeights) {
   Linear(weights, "map")(x).to(at::kFloat).sum().backward();
   const at::Tensor exact = wide.sum(0).expand({5, 32});
   EXPECT_LT(Difference(x.grad().to(at::kFloat), exact), 0.01 * exact.abs().max().item<double>());
+}
+
+// 1,000 x 1,000 x 700 multiply-adds are three slices.
+struct SlicedLinearTest : testing::Test {
+  SlicedLinearTest() {
+    at::manual_seed(1);
+    weights = {{"map.weight", at::randn({700, 1000})}, {"map.bias", at::randn({700})}};
+    x = at::randn({1000, 1000}).set_requires_grad(true);
+  }
+
+  const at::AutoGradMode gradients{true};
+  StateDict weights;
+  at::Tensor x;
+  int pauses = 0;
+};
+
+TEST_F(SlicedLinearTest, SlicesGiveTheSameProduct) {
+  const PauseScope scope([&] { ++pauses; });
+  const at::Tensor whole = Linear(weights, "map")(x);
+  EXPECT_LT(Difference(Linear(weights, "map").InSlices(x), whole), 1e-4);
+  EXPECT_EQ(pauses, 3);
+}
+
+TEST_F(SlicedLinearTest, GradientsComeBackSliceBySlice) {
+  Linear(weights, "map")(x).square().sum().backward();
+  const at::Tensor whole = x.grad().clone();
+  x.mutable_grad().reset();
+  const PauseScope scope([&] { ++pauses; });
+  const at::Tensor loss = Linear(weights, "map").InSlices(x).square().sum();
+  pauses = 0;
+  loss.backward();
+  EXPECT_EQ(pauses, 3);
+  EXPECT_LT(Difference(x.grad(), whole), 1e-4 * whole.abs().max().item<double>());
+}
+
+TEST_F(SlicedLinearTest, WithoutPausesThereAreNoSlices) {
+  EXPECT_TRUE(at::equal(Linear(weights, "map").InSlices(x), Linear(weights, "map")(x)));
+}
+
+TEST_F(Int8LinearTest, SlicesHaveTheirScales) {
+  const at::Tensor x = at::randn({1, 200'000, 32}).to(at::kBFloat16);
+  const at::Tensor whole = Linear(weights, "map")(x);
+  const PauseScope scope([] {});
+  EXPECT_LT(Difference(Linear(weights, "map").InSlices(x), whole), 0.01);
 }
 
 TEST(LinearTest, FloatingWeightsAreMultipliedAsTheyAre) {
