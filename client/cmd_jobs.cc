@@ -17,6 +17,7 @@
 #include "client/output.h"
 #include "client/pages.h"
 #include "client/progress.h"
+#include "client/prompt_file.h"
 #include "client/session.h"
 #include "client/training_flags.h"
 #include "core/base/file.h"
@@ -90,6 +91,9 @@ absl::Status Train(TrainingFlags& flags, Session& session) {
     DDPT_ASSIGN_OR_RETURN(const v1::Dataset data,
                           client->UploadDataset(request.data_format(), flags.validation_file));
     request.set_validation_digest(data.digest());
+  }
+  if (!flags.start_file.empty()) {
+    DDPT_ASSIGN_OR_RETURN(*request.mutable_start_prompt(), ReadPrompt(flags.start_file, 0));
   }
   DDPT_ASSIGN_OR_RETURN(const Job job, client->Train(request));
   if (!flags.watch || !session.json) PrintJob(job, session);

@@ -51,6 +51,12 @@ void AddNumbers(CLI::App& command, Options& options) {
   real("--learning-rate", &Options::set_learning_rate, "Default 0.001; prompt tuning 0.03");
   whole("--checkpoint-every", &Options::set_checkpoint_every, "Optimizer steps; default 50");
   whole("--warmup-steps", &Options::set_warmup_steps, "Default 5 % of the steps");
+  whole("--micro-batch-size", &Options::set_micro_batch_size,
+        "Examples that go through the model at once; default by the device");
+  whole("--prompt-encoder-width", &Options::set_prompt_encoder_width,
+        "p_tuning: hidden width; default 256");
+  real("--weight-ema", &Options::set_weight_ema_decay,
+       "Decay of the average of the weights that is served; default 0: none");
   real("--weight-decay", &Options::set_weight_decay, "Default 0");
   real("--clip-norm", &Options::set_clip_norm, "Default 1");
   whole("--subspace", &Options::set_subspace_width, "bbt: dimensions searched; default 500");
@@ -78,6 +84,14 @@ void AddChoices(CLI::App& command, v1::TrainRequest& request) {
   AddEnumFlag(
       command, "--reference", *v1::Reference_descriptor(), "REFERENCE_",
       [&](int value) { options.set_reference(static_cast<v1::Reference>(value)); }, "Default ema");
+  AddEnumFlag(
+      command, "--prompt-encoder", *v1::PromptEncoder_descriptor(), "PROMPT_ENCODER_",
+      [&](int value) { options.set_prompt_encoder(static_cast<v1::PromptEncoder>(value)); },
+      "p_tuning: default mlp");
+  AddEnumFlag(
+      command, "--context-start", *v1::ContextStart_descriptor(), "CONTEXT_START_",
+      [&](int value) { options.set_context_start(static_cast<v1::ContextStart>(value)); },
+      "Default text");
   AddEnumFlag(
       command, "--promote", *v1::PromotePolicy_descriptor(), "PROMOTE_POLICY_",
       [&](int value) { request.set_promote(static_cast<v1::PromotePolicy>(value)); },
@@ -109,6 +123,8 @@ void AddTrainingFlags(CLI::App& command, TrainingFlags& flags) {
       "--operation-id", [&](const std::string& value) { request.set_operation_id(value); },
       "Running the command again with the same id finds the same job; default: a random one");
   command.add_flag("--watch", flags.watch, "Follows the job to its end");
+  command.add_option("--start-prompt", flags.start_file,
+                     "File of prompts (ddpt sample) whose first one training starts from");
   AddDataFlags(command, flags);
   AddChoices(command, request);
   AddNumbers(command, *request.mutable_options());

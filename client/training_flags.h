@@ -16,6 +16,7 @@ struct TrainingFlags {
   // Files of this machine, to be uploaded; "": none.
   std::string file;
   std::string validation_file;
+  std::string start_file;  // of prompts, the first of which training starts from; "": none
   bool watch = false;
 };
 

@@ -11,6 +11,7 @@
 #include "core/registry/digest_files.h"
 #include "core/registry/registry.h"
 #include "server/convert.h"
+#include "server/validate.h"
 
 namespace ddpt {
 namespace {
@@ -22,6 +23,7 @@ using google::protobuf::util::MessageDifferencer;
 
 constexpr size_t kOperationIdLimit = 128;
 constexpr size_t kContextTextLimit = 4096;
+constexpr int64_t kMaxContextLength = 64;
 constexpr char kContextText[] = "Generate code that solves the task.";
 
 absl::Status CheckOperationId(const std::string& id) {
@@ -43,13 +45,14 @@ absl::StatusOr<Method> MethodOf(v1::Method method) {
     case v1::METHOD_GENERATOR:
       return Method::kGenerator;
     case v1::METHOD_PROMPT_TUNING:
+    case v1::METHOD_P_TUNING:
     case v1::METHOD_BBT:
       return Method::kPromptTuning;
     default:
       return FieldError("method", absl::StrCat(v1::Method_IsValid(method) ? v1::Method_Name(method)
                                                                           : absl::StrCat(method),
                                                " is not served; DDPT, GENERATOR, "
-                                               "PROMPT_TUNING and BBT are"));
+                                               "PROMPT_TUNING, P_TUNING and BBT are"));
   }
 }
 
@@ -62,6 +65,8 @@ absl::StatusOr<Reference> ReferenceOf(v1::Reference reference) {
       return Reference::kZero;
     case v1::REFERENCE_CONTEXT:
       return Reference::kContext;
+    case v1::REFERENCE_ON_POLICY:
+      return Reference::kOnPolicy;
     default:
       return FieldError("options.reference", absl::StrCat(reference, " is no Reference"));
   }
@@ -84,42 +89,102 @@ absl::StatusOr<SamplingOptions> ValidationSampling(const v1::TrainingOptions& gi
                     {converted.status().message().data(), converted.status().message().size()});
 }
 
-// BBT has no gradients and nothing that is noised; the others have no search.
-absl::Status CheckOptimizer(const v1::TrainRequest& request) {
+// What belongs to one method only: BBT has no gradients and nothing that is noised, the others have
+// no search, and P-tuning alone a prompt encoder.
+absl::Status CheckMethodFields(const v1::TrainRequest& request) {
   const v1::TrainingOptions& given = request.options();
+  const bool bbt = request.method() == v1::METHOD_BBT;
+  const bool p_tuning = request.method() == v1::METHOD_P_TUNING;
   const struct {
     const char* name;
-    bool set, of_bbt;
-  } fields[] = {{"learning_rate", given.has_learning_rate(), false},
-                {"warmup_steps", given.has_warmup_steps(), false},
-                {"weight_decay", given.has_weight_decay(), false},
-                {"clip_norm", given.has_clip_norm(), false},
-                {"reference", given.reference() != v1::REFERENCE_UNSPECIFIED, false},
-                {"ema_decay", given.has_ema_decay(), false},
-                {"subspace_width", given.has_subspace_width(), true},
-                {"population", given.has_population(), true},
-                {"sigma", given.has_sigma(), true}};
-  const bool bbt = request.method() == v1::METHOD_BBT;
+    bool set, fits;
+    const char* why;
+  } fields[] = {
+      {"learning_rate", given.has_learning_rate(), !bbt, "does not go with method BBT"},
+      {"warmup_steps", given.has_warmup_steps(), !bbt, "does not go with method BBT"},
+      {"weight_decay", given.has_weight_decay(), !bbt, "does not go with method BBT"},
+      {"clip_norm", given.has_clip_norm(), !bbt, "does not go with method BBT"},
+      {"weight_ema_decay", given.has_weight_ema_decay(), !bbt, "does not go with method BBT"},
+      {"reference", given.reference() != v1::REFERENCE_UNSPECIFIED, !bbt,
+       "does not go with method BBT"},
+      {"ema_decay", given.has_ema_decay(), !bbt, "does not go with method BBT"},
+      {"subspace_width", given.has_subspace_width(), bbt, "needs method BBT"},
+      {"population", given.has_population(), bbt, "needs method BBT"},
+      {"sigma", given.has_sigma(), bbt, "needs method BBT"},
+      {"prompt_encoder", given.prompt_encoder() != v1::PROMPT_ENCODER_UNSPECIFIED, p_tuning,
+       "needs method P_TUNING"},
+      {"prompt_encoder_width", given.has_prompt_encoder_width(), p_tuning,
+       "needs method P_TUNING"}};
   for (const auto& field : fields) {
-    if (!field.set || field.of_bbt == bbt) continue;
-    return FieldError(absl::StrCat("options.", field.name),
-                      bbt ? "does not go with method BBT" : "needs method BBT");
+    if (field.set && !field.fits)
+      return FieldError(absl::StrCat("options.", field.name), field.why);
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<ContextStart> ContextStartOf(v1::ContextStart start) {
+  switch (start) {
+    case v1::CONTEXT_START_UNSPECIFIED:
+    case v1::CONTEXT_START_TEXT:
+      return ContextStart::kText;
+    case v1::CONTEXT_START_VOCABULARY:
+      return ContextStart::kVocabulary;
+    case v1::CONTEXT_START_RANDOM:
+      return ContextStart::kRandom;
+    default:
+      return FieldError("options.context_start", absl::StrCat(start, " is no ContextStart"));
+  }
+}
+
+absl::StatusOr<PromptEncoder::Kind> PromptEncoderOf(v1::PromptEncoder encoder) {
+  switch (encoder) {
+    case v1::PROMPT_ENCODER_UNSPECIFIED:
+    case v1::PROMPT_ENCODER_MLP:
+      return PromptEncoder::Kind::kMlp;
+    case v1::PROMPT_ENCODER_LSTM:
+      return PromptEncoder::Kind::kLstm;
+    default:
+      return FieldError("options.prompt_encoder", absl::StrCat(encoder, " is no PromptEncoder"));
+  }
+}
+
+// The prompt to start from, or one without elements where none is given.
+absl::StatusOr<Tensor> StartOf(const v1::TrainRequest& request) {
+  if (!request.has_start_prompt()) return Tensor{};
+  const v1::TrainingOptions& options = request.options();
+  const v1::Tensor& given = request.start_prompt();
+  if (options.has_context_text() || options.context_start() != v1::CONTEXT_START_UNSPECIFIED) {
+    return FieldError("start_prompt", "does not go with options.context_text or context_start");
+  }
+  const int64_t rows = given.shape_size() == 2 ? given.shape(0) : 0;
+  if (rows < 1 || rows > kMaxContextLength ||
+      (options.has_context_length() && options.context_length() != rows)) {
+    return FieldError("start_prompt",
+                      absl::StrCat("its shape must be [n, w] with n in 1..", kMaxContextLength,
+                                   ", options.context_length where that is given; n is ", rows));
+  }
+  DDPT_RETURN_IF_ERROR(ValidateDataType("start_prompt.dtype", given.dtype()));
+  const int64_t expected[] = {rows, given.shape(1)};
+  return FromProto(given, "start_prompt", expected);
 }
 
 absl::StatusOr<TuningOptions> OptionsOf(const v1::TrainRequest& request) {
   const v1::TrainingOptions& given = request.options();
   TuningOptions options;
+  DDPT_RETURN_IF_ERROR(StartOf(request).status());
   DDPT_ASSIGN_OR_RETURN(options.method, MethodOf(request.method()));
-  DDPT_RETURN_IF_ERROR(CheckOptimizer(request));
+  DDPT_RETURN_IF_ERROR(CheckMethodFields(request));
   if (request.method() == v1::METHOD_BBT) options.optimizer = Optimizer::kBbt;
   DDPT_ASSIGN_OR_RETURN(options.reference, ReferenceOf(given.reference()));
   if (!v1::Reading_IsValid(given.reading())) {
     return FieldError("options.reading", absl::StrCat(given.reading(), " is no Reading"));
   }
   options.reading = ddpt::FromProto(given.reading());
-  const bool direct = options.method == Method::kPromptTuning;
+  DDPT_ASSIGN_OR_RETURN(options.context_start, ContextStartOf(given.context_start()));
+  if (request.method() == v1::METHOD_P_TUNING) {
+    DDPT_ASSIGN_OR_RETURN(options.prompt_encoder, PromptEncoderOf(given.prompt_encoder()));
+  }
+  const bool direct = options.method == Method::kPromptTuning && !options.prompt_encoder;
   options.learning_rate = given.has_learning_rate() ? given.learning_rate() : direct ? 0.03 : 1e-3;
   if (given.has_steps()) options.steps = given.steps();
   options.warmup_steps = given.has_warmup_steps() ? given.warmup_steps() : options.steps / 20;
@@ -131,7 +196,16 @@ absl::StatusOr<TuningOptions> OptionsOf(const v1::TrainRequest& request) {
   if (given.has_subspace_width()) options.subspace_width = given.subspace_width();
   if (given.has_population()) options.population = given.population();
   if (given.has_sigma()) options.sigma = given.sigma();
+  if (given.has_prompt_encoder_width()) options.prompt_encoder_width = given.prompt_encoder_width();
+  if (given.has_weight_ema_decay()) options.weight_ema_decay = given.weight_ema_decay();
+  if (given.has_micro_batch_size()) {
+    if (given.micro_batch_size() == 0) {
+      return FieldError("options.micro_batch_size", "0 is outside 1..1024");
+    }
+    options.micro_batch_size = given.micro_batch_size();
+  }
   if (given.has_context_length()) options.context_length = given.context_length();
+  if (request.has_start_prompt()) options.context_length = request.start_prompt().shape(0);
   if (given.has_latent_width()) options.latent = given.latent_width();
   if (given.has_layers()) options.layers = given.layers();
   if (given.has_train_steps()) options.train_steps = given.train_steps();
@@ -244,6 +318,7 @@ absl::StatusOr<TrainingPlan> PlanOf(const v1::TrainRequest& request) {
   plan.dataset_digest = request.dataset_digest();
   plan.validation_digest = request.validation_digest();
   DDPT_ASSIGN_OR_RETURN(plan.options, OptionsOf(request));
+  DDPT_ASSIGN_OR_RETURN(plan.start, StartOf(request));
   const v1::TrainingOptions& given = request.options();
   plan.context_text = given.has_context_text() ? given.context_text() : kContextText;
   if (given.has_validation_share()) plan.validation_share = given.validation_share();

@@ -75,6 +75,12 @@ absl::StatusOr<Trainer::Data> Encode(const TrainingResources& resources, const T
   DDPT_ASSIGN_OR_RETURN(data.context_ids,
                         tokenizer.Encode(plan.context_text, {.field = "options.context_text"}));
   if (data.context_ids.empty()) return FieldError("options.context_text", "holds no tokens");
+  data.start = plan.start;
+  const int64_t width = model.geometry().encoder.width;
+  if (!data.start.shape.empty() && data.start.shape[1] != width) {
+    return FieldError("start_prompt", absl::StrCat("is ", data.start.shape[1],
+                                                   " wide, but the model's encoder is ", width));
+  }
   return data;
 }
 

@@ -22,6 +22,7 @@ struct TrainingPlan {
   enum class Promote { kNever, kAlways, kIfBetter };
   std::string task;
   TuningOptions options;
+  Tensor start = {};  // the prompt to start from; without elements: context_text, or as options say
   std::string context_text;
   std::string dataset_digest;
   std::string validation_digest;  // "": a share of the data set

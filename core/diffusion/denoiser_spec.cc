@@ -29,7 +29,7 @@ constexpr size_t kMaxExtraValueBytes = 4096;
 
 constexpr std::array<std::string_view, 3> kReadings = {"x0", "x0_residual", "residual"};
 constexpr std::array<std::string_view, 2> kSchedules = {"linear", "cosine"};
-constexpr std::array<std::string_view, 3> kReferences = {"ema", "zero", "context"};
+constexpr std::array<std::string_view, 4> kReferences = {"ema", "zero", "context", "on_policy"};
 constexpr std::array<std::string_view, 4> kMethods = {"ddpt", "generator", "prompt_tuning",
                                                       "random"};
 

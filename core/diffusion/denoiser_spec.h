@@ -18,13 +18,14 @@ enum class Reading {
   kResidual,    // x_{t-1} = x_t + g / T, the paper's words; noise stays likewise
 };
 enum class ScheduleKind { kLinear, kCosine };
-// x_ref of the forward process: a moving average of x0_hat, zero, or the context's embedding.
-enum class Reference { kEma, kZero, kContext };
+// x_ref of the forward process: a moving average of x0_hat, zero, the context's embedding, or
+// x0_hat of the same noise and condition at t = T, so that x_t lies where sampling goes by.
+enum class Reference { kEma, kZero, kContext, kOnPolicy };
 // How the weights came about. kGenerator has W = 0, kPromptTuning W = 0 and U = 0.
 enum class Method { kDdpt, kGenerator, kPromptTuning, kRandom };
 
 // The words of files and receipts: "x0", "x0_residual", "residual"; "linear", "cosine"; "ema",
-// "zero", "context"; "ddpt", "generator", "prompt_tuning", "random".
+// "zero", "context", "on_policy"; "ddpt", "generator", "prompt_tuning", "random".
 std::string_view Name(Reading reading);
 std::string_view Name(ScheduleKind schedule);
 std::string_view Name(Reference reference);

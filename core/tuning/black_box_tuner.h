@@ -23,7 +23,8 @@ class BlackBoxTuner final : public Tuner {
   uint64_t steps() const override { return search_.generation(); }
   // [population, 1, D].
   at::Tensor Propose(const std::vector<uint64_t>& batch) override;
-  absl::StatusOr<Metrics> Update(const at::Tensor& proposed, const at::Tensor& losses) override;
+  absl::StatusOr<Metrics> Update(const at::Tensor& proposed, const Scores& scores) override;
+  const std::map<std::string, at::Tensor>& Served() const override { return network_.trained(); }
   // Zero.
   const at::Tensor& reference() const override { return reference_; }
   std::map<std::string, at::Tensor> State() const override { return search_.State(); }
@@ -31,6 +32,7 @@ class BlackBoxTuner final : public Tuner {
   void Calm() override { search_.HalveSigma(); }
 
  private:
+  const PromptNetwork& network_;
   CmaEs search_;
   at::Tensor prompt_;      // [D]: u, the network's
   at::Tensor projection_;  // [D, d]: A

@@ -1,6 +1,7 @@
 #include "core/tuning/gradient_tuner.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -32,7 +33,7 @@ at::Tensor SqrtOf(const std::vector<double>& alpha_bars, double sign, double off
 
 // The random part of one batch.
 struct GradientTuner::Draws {
-  at::Tensor x;          // [B, D]: x_t, or zeros for methods that see no noise
+  at::Tensor noise;      // [B, D]: epsilon, or zeros for methods that see none
   at::Tensor t;          // [B] int64
   at::Tensor condition;  // [B, C], conditional only
   at::Tensor kept;       // [B] bool
@@ -52,6 +53,8 @@ GradientTuner::GradientTuner(const TuningOptions& options, const PromptNetwork& 
   calmness_ = at::ones({1});
   reference_ = options.reference == Reference::kContext ? network.context().clone()
                                                         : at::zeros_like(network.context());
+  if (options.weight_ema_decay == 0) return;
+  for (const auto& [name, weight] : network.trained()) average_[name] = weight.detach().clone();
 }
 
 GradientTuner::Draws GradientTuner::DrawBatch(const std::vector<uint64_t>& batch) {
@@ -73,26 +76,38 @@ GradientTuner::Draws GradientTuner::DrawBatch(const std::vector<uint64_t>& batch
   }
   draws.t = t.to(device);
   draws.kept = kept.to(device);
-  draws.x = ToTorch(noise, device);
-  if (options_.method == Method::kDdpt) {
-    draws.x = signal_.index_select(0, draws.t).unsqueeze(1) * reference_ +
-              noise_.index_select(0, draws.t).unsqueeze(1) * draws.x;
-  }
+  draws.noise = ToTorch(noise, device);
   if (options_.conditional) draws.condition = train_.Conditions(batch);
   return draws;
 }
 
-at::Tensor GradientTuner::Propose(const std::vector<uint64_t>& batch) {
+at::Tensor GradientTuner::Denoise(const at::Tensor& x, const Draws& draws) const {
   const DenoiserSpec& spec = network_.spec();
-  const Draws draws = DrawBatch(batch);
-  at::Tensor direction = network_.Forward(draws.x, draws.t, draws.condition, draws.kept);
-  if (spec.reading == Reading::kX0Residual) direction = draws.x + direction;
-  if (spec.reading == Reading::kResidual) {
-    // t counts from 0 here: from x_t, t + 1 steps of g / T are left.
-    const at::Tensor share = (draws.t + 1).to(at::kFloat) / double(spec.train_steps);
-    direction = draws.x + share.unsqueeze(1) * direction;
+  const at::Tensor direction = network_.Forward(x, draws.t, draws.condition, draws.kept);
+  if (spec.reading == Reading::kX0Residual) return x + direction;
+  if (spec.reading == Reading::kX0) return direction;
+  // t counts from 0 here: from x_t, t + 1 steps of g / T are left.
+  const at::Tensor share = (draws.t + 1).to(at::kFloat) / double(spec.train_steps);
+  return x + share.unsqueeze(1) * direction;
+}
+
+// x_t [B, D].
+at::Tensor GradientTuner::Noised(const Draws& draws) const {
+  if (options_.method != Method::kDdpt) return draws.noise;
+  at::Tensor reference = reference_;
+  if (options_.reference == Reference::kOnPolicy) {
+    const at::NoGradGuard no_grad;
+    Draws pure = draws;
+    pure.t = at::full_like(draws.t, options_.train_steps - 1);
+    reference = Denoise(draws.noise, pure);
   }
-  return direction.unsqueeze(0);
+  return signal_.index_select(0, draws.t).unsqueeze(1) * reference +
+         noise_.index_select(0, draws.t).unsqueeze(1) * draws.noise;
+}
+
+at::Tensor GradientTuner::Propose(const std::vector<uint64_t>& batch) {
+  const Draws draws = DrawBatch(batch);
+  return Denoise(Noised(draws), draws).unsqueeze(0);
 }
 
 void GradientTuner::Calm() { calmness_ /= 2; }
@@ -107,23 +122,31 @@ double GradientTuner::LearningRate() const {
 }
 
 absl::StatusOr<Tuner::Metrics> GradientTuner::Update(const at::Tensor& proposed,
-                                                     const at::Tensor& losses) {
+                                                     const Scores& scores) {
   const double learning_rate = LearningRate();
-  losses.sum().backward();
+  proposed.backward(scores.gradient);
   const double norm = optimizer_.Step(learning_rate);
   if (!std::isfinite(norm)) {
     return absl::FailedPreconditionError(
         absl::StrCat("step ", steps() + 1, ": the gradient's norm is ", norm));
   }
-  if (options_.reference == Reference::kEma) {
-    reference_ = options_.ema_decay * reference_ +
-                 (1 - options_.ema_decay) * proposed.detach().squeeze(0).mean(0, true);
-  }
+  UpdateAverages(proposed.detach().squeeze(0));
   return Metrics{{"learning_rate", learning_rate}, {"gradient_norm", norm}};
+}
+
+void GradientTuner::UpdateAverages(const at::Tensor& x0) {
+  const at::NoGradGuard no_grad;
+  if (options_.reference == Reference::kEma || options_.reference == Reference::kOnPolicy) {
+    reference_ = options_.ema_decay * reference_ + (1 - options_.ema_decay) * x0.mean(0, true);
+  }
+  // A short memory at first, so that the initial weights are forgotten.
+  const double decay = std::min(options_.weight_ema_decay, (1.0 + steps()) / (10.0 + steps()));
+  for (auto& [name, average] : average_) average.lerp_(network_.trained().at(name), 1 - decay);
 }
 
 std::map<std::string, at::Tensor> GradientTuner::State() const {
   std::map<std::string, at::Tensor> state = {{"reference", reference_}, {"calmness", calmness_}};
+  for (const auto& [name, tensor] : average_) state["average." + name] = tensor;
   for (const auto& [name, tensor] : optimizer_.first()) state["first." + name] = tensor;
   for (const auto& [name, tensor] : optimizer_.second()) state["second." + name] = tensor;
   return state;

@@ -20,7 +20,11 @@ class GradientTuner final : public Tuner {
   uint64_t steps() const override { return optimizer_.steps(); }
   // [1, B, D], differentiable.
   at::Tensor Propose(const std::vector<uint64_t>& batch) override;
-  absl::StatusOr<Metrics> Update(const at::Tensor& proposed, const at::Tensor& losses) override;
+  absl::StatusOr<Metrics> Update(const at::Tensor& proposed, const Scores& scores) override;
+  // The moving average of the trained tensors where weight_ema_decay is above 0.
+  const std::map<std::string, at::Tensor>& Served() const override {
+    return average_.empty() ? network_.trained() : average_;
+  }
   const at::Tensor& reference() const override { return reference_; }
   std::map<std::string, at::Tensor> State() const override;
   void set_steps(uint64_t steps) override { optimizer_.set_steps(steps); }
@@ -29,15 +33,20 @@ class GradientTuner final : public Tuner {
  private:
   struct Draws;
   Draws DrawBatch(const std::vector<uint64_t>& batch);
+  // x0_hat [B, D] of x [B, D].
+  at::Tensor Denoise(const at::Tensor& x, const Draws& draws) const;
+  at::Tensor Noised(const Draws& draws) const;
+  void UpdateAverages(const at::Tensor& x0);
   double LearningRate() const;
 
   const TuningOptions& options_;
   const PromptNetwork& network_;
   PreparedExamples& train_;
   AdamW optimizer_;
-  at::Tensor signal_, noise_;  // [T]: sqrt(alpha-bar), sqrt(1 - alpha-bar)
-  at::Tensor reference_;       // [1, D]: x_ref
-  at::Tensor calmness_;        // [1]: what the learning rate is multiplied by
+  at::Tensor signal_, noise_;                  // [T]: sqrt(alpha-bar), sqrt(1 - alpha-bar)
+  at::Tensor reference_;                       // [1, D]: x_ref
+  at::Tensor calmness_;                        // [1]: what the learning rate is multiplied by
+  std::map<std::string, at::Tensor> average_;  // empty: none is kept
 };
 
 }  // namespace ddpt

@@ -22,9 +22,12 @@ absl::Status PositiveUpTo(std::string_view field, double value, double high) {
 absl::Status CheckNumbers(const TuningOptions& o) {
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("steps", o.steps, 1, 1'000'000));
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("batch_size", o.batch_size, 1, 1024));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("micro_batch_size", o.micro_batch_size, 0, 1024));
   DDPT_RETURN_IF_ERROR(PositiveUpTo("learning_rate", o.learning_rate, 1));
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("warmup_steps", o.warmup_steps, 0, o.steps));
   DDPT_RETURN_IF_ERROR(InRange<double>("weight_decay", o.weight_decay, 0, 1));
+  DDPT_RETURN_IF_ERROR(InRange<double>("weight_ema_decay", o.weight_ema_decay, 0, 0.999999));
+  DDPT_RETURN_IF_ERROR(InRange<int64_t>("prompt_encoder_width", o.prompt_encoder_width, 1, 1024));
   DDPT_RETURN_IF_ERROR(PositiveUpTo("clip_norm", o.clip_norm, 1e6));
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("subspace_width", o.subspace_width, 1, 500));
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("population", o.population, 4, 1024));
@@ -49,6 +52,14 @@ absl::Status ValidateTuning(const TuningOptions& options) {
   if (options.optimizer == Optimizer::kBbt && options.method != Method::kPromptTuning) {
     return FieldError("method", absl::StrCat("'", Piece(Name(options.method)),
                                              "' cannot be trained by BBT; use prompt_tuning"));
+  }
+  if (options.prompt_encoder &&
+      (options.method != Method::kPromptTuning || options.optimizer == Optimizer::kBbt)) {
+    return FieldError("options.prompt_encoder", "needs prompt_tuning by gradients");
+  }
+  if (options.reference == Reference::kOnPolicy && options.reading == Reading::kResidual) {
+    return FieldError("options.reference",
+                      "'on_policy' does not go with reading 'residual', which has no x0_hat");
   }
   if (options.method != Method::kDdpt && options.reading != Reading::kX0) {
     return FieldError("options.reading",
@@ -77,6 +88,10 @@ DenoiserSpec TunedSpec(const TuningOptions& options, int64_t width,
   spec.method = options.method;
   spec.base_model_digest = model_digest;
   if (options.conditional) spec.extra["condition"] = "encoder_mean";
+  if (options.prompt_encoder) {
+    spec.extra["prompt_encoder"] =
+        *options.prompt_encoder == PromptEncoder::Kind::kMlp ? "mlp" : "lstm";
+  }
   if (options.optimizer == Optimizer::kBbt) {
     spec.reference = Reference::kZero;
     spec.extra["optimizer"] = "bbt";

@@ -139,6 +139,21 @@ std::shared_ptr<const PreparedExamples::Prepared> PreparedExamples::Compute(
   return prepared;
 }
 
+std::vector<int64_t> PreparedExamples::Lengths(const std::vector<uint64_t>& indices) const {
+  std::vector<int64_t> lengths;
+  for (const uint64_t index : indices) {
+    const EncodedExample& example = examples_[index];
+    lengths.push_back(example.instruction_ids.size() + example.answer_ids.size());
+  }
+  return lengths;
+}
+
+int64_t PreparedExamples::AnswerTokens(const std::vector<uint64_t>& indices) const {
+  int64_t tokens = 0;
+  for (const uint64_t index : indices) tokens += examples_[index].answer_ids.size();
+  return tokens;
+}
+
 at::Tensor PreparedExamples::Conditions(const std::vector<uint64_t>& indices) {
   std::vector<at::Tensor> rows;
   for (const uint64_t index : indices) {

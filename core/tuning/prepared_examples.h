@@ -55,6 +55,10 @@ class PreparedExamples {
   // In memory.
   uint64_t kept_bytes() const { return kept_bytes_; }
   const EncodedExample& example(uint64_t index) const { return examples_[index]; }
+  // Tokens of instruction and answer of each of the given examples.
+  std::vector<int64_t> Lengths(const std::vector<uint64_t>& indices) const;
+  // Of the given examples together.
+  int64_t AnswerTokens(const std::vector<uint64_t>& indices) const;
   // [B, C] of the given examples; kept only where `conditional`.
   at::Tensor Conditions(const std::vector<uint64_t>& indices);
 

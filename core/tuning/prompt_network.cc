@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/philox.h"
@@ -39,8 +40,8 @@ std::map<std::string, std::vector<int64_t>> Shapes(const DenoiserSpec& spec) {
   return shapes;
 }
 
-bool IsTrained(const std::string& name, Method method) {
-  if (method == Method::kPromptTuning) return name == "up.bias";
+bool IsTrained(const std::string& name, Method method, bool encoder) {
+  if (method == Method::kPromptTuning) return name == "up.bias" && !encoder;
   const bool sees_noise = name == "down.weight" || name.starts_with("time.");
   return method == Method::kDdpt || !sees_noise;
 }
@@ -48,14 +49,16 @@ bool IsTrained(const std::string& name, Method method) {
 }  // namespace
 
 PromptNetwork::PromptNetwork(const DenoiserSpec& spec, const Tensor& context, uint64_t seed,
-                             const std::string& device)
-    : spec_(spec), context_(ToTorch(context, device).reshape({1, spec.size()})) {
+                             const std::string& device, std::optional<PromptEncoder> encoder)
+    : spec_(spec),
+      encoder_(std::move(encoder)),
+      context_(ToTorch(context, device).reshape({1, spec.size()})) {
   const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
   time_features_ = ToTorch(
       {{spec.train_steps, spec.time_features}, TimeFeatures(spec.train_steps, spec.time_features)},
       device);
   for (const auto& [name, shape] : Shapes(spec)) {
-    auto& home = IsTrained(name, spec.method) ? trained_ : fixed_;
+    auto& home = IsTrained(name, spec.method, encoder_.has_value()) ? trained_ : fixed_;
     home[name] = at::zeros(shape, options);
   }
   // Layers keep the variance of their inputs. Only the noise starts weak, so that what holds for
@@ -71,6 +74,7 @@ PromptNetwork::PromptNetwork(const DenoiserSpec& spec, const Tensor& context, ui
   }
   // Without x and t something must still tell the units of a_0 apart.
   if (spec.method == Method::kGenerator) Initialise("down.bias", 17, 1, seed);
+  if (encoder_) trained_ = encoder_->InitialWeights(seed, device);
   for (auto& [name, tensor] : trained_) tensor.set_requires_grad(true);
 }
 
@@ -98,10 +102,15 @@ const at::Tensor& PromptNetwork::Weight(const std::string& name) const {
   return found != trained_.end() ? found->second : fixed_.at(name);
 }
 
+// u [D].
+at::Tensor PromptNetwork::UpBias(const Tensors& trained) const {
+  return encoder_ ? encoder_->Forward(trained).flatten() : trained.at("up.bias");
+}
+
 at::Tensor PromptNetwork::Forward(const at::Tensor& x, const at::Tensor& t,
                                   const at::Tensor& condition, const at::Tensor& kept) const {
   const int64_t rows = x.size(0);
-  if (spec_.method == Method::kPromptTuning) return Weight("up.bias").expand({rows, -1});
+  if (spec_.method == Method::kPromptTuning) return UpBias(trained_).expand({rows, -1});
 
   at::Tensor z = Weight("down.bias").expand({rows, -1});
   if (spec_.method == Method::kDdpt) {
@@ -141,7 +150,7 @@ DenoiserWeights PromptNetwork::Export(const std::map<std::string, at::Tensor>& t
         {values(HiddenName(layer, "weight")), values(HiddenName(layer, "bias"))});
   }
   weights.up_weight = values("up.weight");
-  weights.up_bias = values("up.bias");
+  weights.up_bias = FromTorch(UpBias(trained)).data;
   if (spec_.condition_width > 0) {
     weights.condition_weight = values("condition.weight");
     weights.condition_null = values("condition.null");

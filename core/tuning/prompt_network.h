@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "core/base/tensor.h"
 #include "core/diffusion/denoiser.h"
+#include "core/tuning/prompt_encoder.h"
 
 namespace ddpt {
 
@@ -15,13 +17,15 @@ namespace ddpt {
 // a denoiser file under the same names. Which of them are trained depends on the method:
 //   kDdpt          all
 //   kGenerator     all but W and tau: x = 0, t fixed
-//   kPromptTuning  u alone: one prompt, context + u
+//   kPromptTuning  u alone: one prompt, context + u; or, with a prompt encoder, the encoder's
+//                  tensors, whose output is u
 // A new network has U = 0 and u = 0, so its prompt is the context itself. Not thread-safe.
 class PromptNetwork {
  public:
-  // `spec` must be valid; `context` is [n, w]. The initial weights are a function of `seed` alone.
+  // `spec` must be valid; `context` is [n, w]; `encoder` goes with kPromptTuning only. The initial
+  // weights are a function of `seed` alone.
   PromptNetwork(const DenoiserSpec& spec, const Tensor& context, uint64_t seed,
-                const std::string& device);
+                const std::string& device, std::optional<PromptEncoder> encoder = std::nullopt);
 
   // Before the first step, only where condition_width > 0: the rows of `conditions` [N, C] shall
   // reach the network with mean zero and unit variance (means over an instruction's states differ
@@ -45,12 +49,15 @@ class PromptNetwork {
                          const at::Tensor& reference) const;
 
  private:
+  using Tensors = std::map<std::string, at::Tensor>;
   const at::Tensor& Weight(const std::string& name) const;
+  at::Tensor UpBias(const Tensors& trained) const;
   void Initialise(const std::string& name, uint32_t stage, double scale, uint64_t seed);
 
   DenoiserSpec spec_;
-  std::map<std::string, at::Tensor> fixed_;
-  std::map<std::string, at::Tensor> trained_;
+  std::optional<PromptEncoder> encoder_;
+  Tensors fixed_;
+  Tensors trained_;
   at::Tensor context_;
   at::Tensor time_features_;  // [T, F]
 };

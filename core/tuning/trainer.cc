@@ -14,6 +14,7 @@
 #include "core/model/batch.h"
 #include "core/model/language_model.h"
 #include "core/tuning/black_box_tuner.h"
+#include "core/tuning/context.h"
 #include "core/tuning/gradient_tuner.h"
 #include "core/tuning/sampled_prompts.h"
 
@@ -21,11 +22,17 @@ namespace ddpt {
 namespace {
 
 constexpr uint64_t kValidationSeed = 0x5eed;
-constexpr size_t kValidationBatch = 32;
+constexpr int64_t kValidationBatch = 32;
 constexpr size_t kCentringExamples = 256;
 
 double RootMeanSquare(const at::Tensor& values) {
   return std::sqrt(values.to(at::kDouble).square().mean().item<double>());
+}
+
+std::optional<PromptEncoder> EncoderOf(const TuningOptions& options, int64_t width) {
+  if (!options.prompt_encoder) return std::nullopt;
+  return PromptEncoder(*options.prompt_encoder, options.context_length, width,
+                       options.prompt_encoder_width);
 }
 
 std::string HexDouble(double value) { return absl::StrFormat("%a", value); }
@@ -39,21 +46,22 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const L
   if (data.train.empty()) return FieldError("data", "holds no training examples");
   if (data.validation.empty()) return FieldError("data", "holds no validation examples");
   if (data.context_ids.empty()) return FieldError("options.context_text", "holds no tokens");
-  std::vector<uint32_t> ids(options.context_length);
-  for (size_t i = 0; i < ids.size(); ++i) ids[i] = data.context_ids[i % data.context_ids.size()];
+  const Tensor context = data.start.data.empty()
+                             ? StartingContext(*model, options, data.context_ids, data.train)
+                             : data.start;
   const at::NoGradGuard no_grad;
-  const at::Tensor embedded =
-      model->EmbedEncoderTokens(PadIds({&ids, 1}, model->geometry().device).ids);
-  return std::unique_ptr<Trainer>(new Trainer(std::move(model), options, std::move(data), trunks,
-                                              FromTorch(embedded.squeeze(0).to(at::kFloat))));
+  return std::unique_ptr<Trainer>(
+      new Trainer(std::move(model), options, std::move(data), trunks, context));
 }
 
 Trainer::Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions& options,
                  Data data, const TrunkStorage& trunks, const Tensor& context)
     : model_(std::move(model)),
       options_(options),
+      limits_(MicroBatchLimitsFor(model_->geometry(), options.micro_batch_size)),
       network_(TunedSpec(options, model_->geometry().encoder.width, model_->digest()), context,
-               options.seed, model_->geometry().device),
+               options.seed, model_->geometry().device,
+               EncoderOf(options, model_->geometry().encoder.width)),
       train_(model_, std::move(data.train), options.conditional,
              {trunks.memory_bytes / 4 * 3, trunks.file}),
       validation_(model_, std::move(data.validation), options.conditional,
@@ -70,16 +78,38 @@ Trainer::Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions
   }
 }
 
-// [G], of the G proposals on the batch, one after the other: memory is that of a single one.
-at::Tensor Trainer::Losses(const std::vector<uint64_t>& batch, const at::Tensor& proposed) {
+// The loss of prompts of x0 [R, D] on the batch, a piece of it after the other; where x0 is a leaf
+// that requires a gradient, it has it afterwards.
+at::Tensor Trainer::ScoreOne(const std::vector<uint64_t>& batch, const at::Tensor& x0) {
   const DenoiserSpec& spec = network_.spec();
   std::vector<at::Tensor> losses;
-  for (const at::Tensor& x0 : proposed.unbind()) {
-    const at::Tensor prompts = (network_.context() + x0).expand({int64_t(batch.size()), -1});
-    const auto scored = train_.Score(batch, prompts.reshape({-1, spec.context_length, spec.width}));
-    losses.push_back(MeanNll(scored.log_probs, scored.mask));
+  for (const auto& piece : MicroBatches(train_.Lengths(batch), limits_)) {
+    std::vector<uint64_t> indices;
+    for (const int64_t row : piece) indices.push_back(batch[row]);
+    const at::Tensor rows =
+        x0.size(0) == 1
+            ? x0.expand({int64_t(piece.size()), -1})
+            : x0.index_select(0, at::tensor(at::IntArrayRef(piece), at::kLong).to(x0.device()));
+    const at::Tensor prompts = network_.context() + rows;
+    const auto scored =
+        train_.Score(indices, prompts.reshape({-1, spec.context_length, spec.width}));
+    const double share = double(train_.AnswerTokens(indices)) / train_.AnswerTokens(batch);
+    losses.push_back(MeanNll(scored.log_probs, scored.mask) * share);
+    if (x0.requires_grad()) losses.back().backward();
+    losses.back() = losses.back().detach();
   }
-  return at::stack(losses);
+  return at::stack(losses).sum();
+}
+
+// Of the proposals one after the other: memory is that of a single piece of a batch.
+Tuner::Scores Trainer::Score(const std::vector<uint64_t>& batch, const at::Tensor& proposed) {
+  std::vector<at::Tensor> losses, gradients;
+  for (const at::Tensor& proposal : proposed.unbind()) {
+    const at::Tensor x0 = proposal.detach().set_requires_grad(proposed.requires_grad());
+    losses.push_back(ScoreOne(batch, x0));
+    if (x0.requires_grad()) gradients.push_back(x0.grad());
+  }
+  return {at::stack(losses), gradients.empty() ? at::Tensor() : at::stack(gradients)};
 }
 
 absl::StatusOr<StepReport> Trainer::Step() {
@@ -95,22 +125,22 @@ absl::StatusOr<StepReport> Trainer::Step() {
                                               : "a lower learning rate or the reference ZERO",
         " may help"));
   }
-  const at::Tensor losses = Losses(batch, proposed);
-  report.loss = losses.mean().item<double>();
+  const Tuner::Scores scores = Score(batch, proposed);
+  report.loss = scores.losses.mean().item<double>();
   if (!std::isfinite(report.loss)) {
     return absl::FailedPreconditionError(
         absl::StrCat("step ", step() + 1, ": the loss is ", report.loss));
   }
   report.prompt_variance = x0.var(0, /*unbiased=*/false).mean().item<double>() /
                            (report.prompt_rms * report.prompt_rms + 1e-30);
-  DDPT_ASSIGN_OR_RETURN(report.tuner, tuner_->Update(proposed, losses));
+  DDPT_ASSIGN_OR_RETURN(report.tuner, tuner_->Update(proposed, scores));
   return report;
 }
 
 absl::StatusOr<ValidationReport> Trainer::Validate(const StopToken& stop) {
-  DDPT_ASSIGN_OR_RETURN(const std::string file,
-                        Denoiser::Serialize(network_.spec(), network_.Export(network_.trained(),
-                                                                             tuner_->reference())));
+  DDPT_ASSIGN_OR_RETURN(
+      const std::string file,
+      Denoiser::Serialize(network_.spec(), network_.Export(tuner_->Served(), tuner_->reference())));
   DDPT_ASSIGN_OR_RETURN(const std::shared_ptr<const Denoiser> denoiser,
                         Denoiser::Parse(file, "trained denoiser"));
   DDPT_ASSIGN_OR_RETURN(ValidationReport report, Measure(denoiser, options_.validation, stop));
@@ -145,10 +175,13 @@ absl::StatusOr<ValidationReport> Trainer::Compare(const std::vector<Tensor>& ser
   const at::Tensor plain =
       ToTorch({{1, int64_t(context.size())}, {context.begin(), context.end()}}, device);
   double nll = 0, nll_none = 0, effect = 0, squares = 0, tokens = 0;
-  for (uint64_t begin = 0; begin < validation_.size(); begin += kValidationBatch) {
+  std::vector<uint64_t> all(validation_.size());
+  std::iota(all.begin(), all.end(), 0);
+  MicroBatchLimits limits = limits_;
+  limits.rows = std::min(limits.rows, kValidationBatch);
+  for (const auto& piece : MicroBatches(validation_.Lengths(all), limits)) {
     if (stop.stopped()) return stop.status();
-    std::vector<uint64_t> indices(std::min(kValidationBatch, validation_.size() - begin));
-    std::iota(indices.begin(), indices.end(), begin);
+    const std::vector<uint64_t> indices(piece.begin(), piece.end());
     std::vector<at::Tensor> rows;
     for (const uint64_t index : indices) {
       rows.push_back(ToTorch(served[served.size() == 1 ? 0 : index], device));
@@ -173,15 +206,16 @@ absl::StatusOr<ValidationReport> Trainer::Compare(const std::vector<Tensor>& ser
 
 void Trainer::RememberBest(double nll) {
   best_nll_ = nll;
-  for (const auto& [name, tensor] : network_.trained())
+  for (const auto& [name, tensor] : tuner_->Served()) {
     best_weights_[name] = tensor.detach().clone();
+  }
   best_reference_ = tuner_->reference().clone();
 }
 
 absl::StatusOr<std::string> Trainer::BestDenoiser() const {
   if (best_weights_.empty()) {
     return Denoiser::Serialize(network_.spec(),
-                               network_.Export(network_.trained(), tuner_->reference()));
+                               network_.Export(tuner_->Served(), tuner_->reference()));
   }
   return Denoiser::Serialize(network_.spec(), network_.Export(best_weights_, best_reference_));
 }
@@ -193,13 +227,13 @@ std::string Trainer::Identity() const {
       o.optimizer == Optimizer::kBbt
           ? absl::StrCat(" bbt ", o.subspace_width, " ", o.population, " ", HexDouble(o.sigma))
           : "";
-  return absl::StrCat(model_->digest(), " ", Piece(model_->geometry().habits.name), " ",
-                      train_.size(), " ", validation_.size(), " ", int(o.method), " ", o.seed, " ",
-                      o.steps, " ", o.batch_size, " ", HexDouble(o.learning_rate), " ",
-                      o.warmup_steps, " ", HexDouble(o.weight_decay), " ", HexDouble(o.clip_norm),
-                      " ", o.context_length, " ", o.latent, " ", o.layers, " ", o.train_steps, " ",
-                      int(o.reading), " ", int(o.reference), " ", HexDouble(o.ema_decay), " ",
-                      o.conditional, " ", HexDouble(o.condition_dropout), bbt);
+  return absl::StrCat(
+      model_->digest(), " ", Piece(model_->geometry().habits.name), " ", train_.size(), " ",
+      validation_.size(), " ", int(o.method), " ", o.seed, " ", o.steps, " ", o.batch_size, " ",
+      o.micro_batch_size, " ", HexDouble(o.learning_rate), " ", o.warmup_steps, " ",
+      HexDouble(o.weight_decay), " ", HexDouble(o.clip_norm), " ", o.context_length, " ", o.latent,
+      " ", o.layers, " ", o.train_steps, " ", int(o.reading), " ", int(o.reference), " ",
+      HexDouble(o.ema_decay), " ", o.conditional, " ", HexDouble(o.condition_dropout), bbt);
 }
 
 }  // namespace ddpt

@@ -15,6 +15,7 @@
 #include "core/base/stop_token.h"
 #include "core/diffusion/denoiser.h"
 #include "core/tuning/batch_order.h"
+#include "core/tuning/micro_batches.h"
 #include "core/tuning/options.h"
 #include "core/tuning/prepared_examples.h"
 #include "core/tuning/prompt_network.h"
@@ -56,7 +57,8 @@ class Trainer {
   struct Data {
     std::vector<EncodedExample> train;
     std::vector<EncodedExample> validation;
-    std::vector<uint32_t> context_ids;  // repeated or cut to n tokens
+    std::vector<uint32_t> context_ids;  // of the text of ContextStart::kText
+    Tensor start = {};  // E, [n, w], where it is given; without elements: StartingContext
   };
 
   // `trunks` is for training (three quarters of the memory) and validation together.
@@ -100,7 +102,8 @@ class Trainer {
           const TrunkStorage& trunks, const Tensor& context);
 
   std::string Identity() const;
-  at::Tensor Losses(const std::vector<uint64_t>& batch, const at::Tensor& proposed);
+  Tuner::Scores Score(const std::vector<uint64_t>& batch, const at::Tensor& proposed);
+  at::Tensor ScoreOne(const std::vector<uint64_t>& batch, const at::Tensor& x0);
   absl::StatusOr<ValidationReport> Compare(const std::vector<Tensor>& served,
                                            std::span<const float> context, const StopToken& stop);
   void RememberBest(double nll);
@@ -109,6 +112,7 @@ class Trainer {
 
   const std::shared_ptr<const LanguageModel> model_;
   const TuningOptions options_;
+  const MicroBatchLimits limits_;
   PromptNetwork network_;
   PreparedExamples train_, validation_;
   BatchOrder order_;

@@ -17,6 +17,10 @@ namespace ddpt {
 class Tuner {
  public:
   using Metrics = std::map<std::string, double>;
+  struct Scores {
+    at::Tensor losses;    // [G], finite
+    at::Tensor gradient;  // of their sum, as x0_hat; undefined where x0_hat requires none
+  };
 
   virtual ~Tuner() = default;
 
@@ -25,10 +29,12 @@ class Tuner {
   // x0_hat [G, R, D] to be scored on the batch, one loss for each of the G; R is the batch's size,
   // a prompt for each example, or 1, the same for all. The batch is that of step steps().
   virtual at::Tensor Propose(const std::vector<uint64_t>& batch) = 0;
-  // One step by the finite losses [G] of what Propose gave. What there is to tell of it, by the
-  // names of the job's metrics. FAILED_PRECONDITION where the step cannot be taken; the weights are
-  // then those before it.
-  virtual absl::StatusOr<Metrics> Update(const at::Tensor& proposed, const at::Tensor& losses) = 0;
+  // One step by the scores of what Propose gave. What there is to tell of it, by the names of the
+  // job's metrics. FAILED_PRECONDITION where the step cannot be taken; the weights are then those
+  // before it.
+  virtual absl::StatusOr<Metrics> Update(const at::Tensor& proposed, const Scores& scores) = 0;
+  // The trained tensors as they are to be served, by name.
+  virtual const std::map<std::string, at::Tensor>& Served() const = 0;
   // x_ref, [1, D].
   virtual const at::Tensor& reference() const = 0;
 

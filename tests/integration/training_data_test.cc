@@ -266,6 +266,19 @@ TEST_F(TrainingDataTest, OptionsOutOfRangeNameTheField) {
       {"options.subspace_width", [](auto& options) { options.set_subspace_width(10); }},
       {"options.population", [](auto& options) { options.set_population(10); }},
       {"options.sigma", [](auto& options) { options.set_sigma(1); }},
+      {"options.micro_batch_size", [](auto& options) { options.set_micro_batch_size(0); }},
+      {"options.micro_batch_size", [](auto& options) { options.set_micro_batch_size(1025); }},
+      {"options.weight_ema_decay", [](auto& options) { options.set_weight_ema_decay(1); }},
+      {"options.prompt_encoder",
+       [](auto& options) { options.set_prompt_encoder(v1::PROMPT_ENCODER_MLP); }},
+      {"options.prompt_encoder_width", [](auto& options) { options.set_prompt_encoder_width(8); }},
+      {"options.context_start",
+       [](auto& options) { options.set_context_start(static_cast<v1::ContextStart>(9)); }},
+      {"options.reference",
+       [](auto& options) {
+         options.set_reference(v1::REFERENCE_ON_POLICY);
+         options.set_reading(v1::READING_RESIDUAL);
+       }},
   };
   for (const Case& c : cases) {
     v1::TrainRequest request = Small();
@@ -303,6 +316,31 @@ TEST_F(TrainingDataTest, BlackBoxTuningRefusesWhatItHasNoUseFor) {
     c.set(*request.mutable_options());
     ExpectRefused(request, c.field, "");
   }
+}
+
+TEST_F(TrainingDataTest, APromptToStartFromMustFit) {
+  const auto start = [](uint32_t rows, uint32_t width) {
+    v1::TrainRequest request = Small();
+    request.mutable_options()->clear_context_length();
+    v1::Tensor& prompt = *request.mutable_start_prompt();
+    prompt.add_shape(rows);
+    prompt.add_shape(width);
+    prompt.set_dtype(v1::DATA_TYPE_FLOAT32);
+    prompt.mutable_data()->resize(size_t{4} * rows * width);
+    return request;
+  };
+  ExpectRefused(start(0, 8), "start_prompt", "n in 1..64");
+  ExpectRefused(start(65, 8), "start_prompt", "n in 1..64");
+  ExpectRefused(start(3, 8), "start_prompt", "is 8 wide");
+  v1::TrainRequest request = start(3, 8);
+  request.mutable_start_prompt()->mutable_data()->pop_back();
+  ExpectRefused(request, "start_prompt", "");
+  request = start(3, 8);
+  request.mutable_options()->set_context_length(4);
+  ExpectRefused(request, "start_prompt", "n is 3");
+  request = start(3, 8);
+  request.mutable_options()->set_context_text("Write");
+  ExpectRefused(request, "start_prompt", "context_text");
 }
 
 TEST_F(TrainingDataTest, DuplicatesAreUsedOnceAndTold) {

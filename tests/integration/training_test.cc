@@ -39,7 +39,8 @@ TEST_F(TrainingTest, InlineExamplesBecomeAServedVersion) {
 }
 
 TEST_F(TrainingTest, EveryServedMethodTrains) {
-  for (const v1::Method method : {v1::METHOD_GENERATOR, v1::METHOD_PROMPT_TUNING}) {
+  for (const v1::Method method :
+       {v1::METHOD_GENERATOR, v1::METHOD_PROMPT_TUNING, v1::METHOD_P_TUNING}) {
     v1::TrainRequest request = Small(v1::Method_Name(method));
     request.set_method(method);
     const auto job = client_->TrainToTheEnd(request);
@@ -47,6 +48,24 @@ TEST_F(TrainingTest, EveryServedMethodTrains) {
     EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
     EXPECT_EQ(job->method(), method);
   }
+}
+
+// No step is worth taking at this rate, so the version that comes out is the prompt that went in.
+TEST_F(TrainingTest, TrainingStartsFromAGivenPrompt) {
+  ASSERT_EQ(client_->TrainToTheEnd(Small("first"))->state(), Job::STATE_SUCCEEDED);
+  const auto drawn = server_->Sample(SampleOf(Name(), 1));
+  ASSERT_TRUE(drawn.ok()) << drawn.status();
+  v1::TrainRequest request = Small("polish");
+  request.set_task("polished");
+  request.set_method(v1::METHOD_PROMPT_TUNING);
+  request.mutable_options()->set_learning_rate(1e-30);
+  *request.mutable_start_prompt() = drawn->prompts(0).embedding();
+  const auto job = client_->TrainToTheEnd(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
+  const auto polished = server_->Sample(SampleOf("polished", 1));
+  ASSERT_TRUE(polished.ok()) << polished.status();
+  EXPECT_EQ(polished->prompts(0).embedding().data(), drawn->prompts(0).embedding().data());
 }
 
 TEST_F(TrainingTest, BlackBoxTuningBecomesAServedPrompt) {

@@ -30,6 +30,7 @@ std::vector<EncodedExample> Examples(uint32_t count, uint32_t salt) {
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t a = 1 + (7 * i + salt) % 30, b = 1 + (11 * i + salt) % 30;
     examples.push_back({{a, b, 5}, {5, 9, 5, 0}});
+    if (i % 3 == 0) examples.back().answer_ids = {5, 9, 5, 9, 5, 0};
   }
   return examples;
 }
@@ -57,6 +58,22 @@ TuningOptions SmallBlackBox() {
   return options;
 }
 
+TuningOptions WithEncoder(PromptEncoder::Kind kind) {
+  TuningOptions options = SmallOptions(Method::kPromptTuning);
+  options.prompt_encoder = kind;
+  options.prompt_encoder_width = 6;
+  options.learning_rate = 0.01;
+  return options;
+}
+
+TuningOptions OnPolicy() {
+  TuningOptions options = SmallOptions(Method::kDdpt);
+  options.reference = Reference::kOnPolicy;
+  options.conditional = true;
+  options.weight_ema_decay = 0.5;
+  return options;
+}
+
 std::unique_ptr<Trainer> MakeTrainer(const TuningOptions& options, float head_bias = 0) {
   auto trainer = Trainer::Create(
       TinyModel(head_bias), options,
@@ -79,7 +96,9 @@ class TrainerTest : public ::testing::TestWithParam<TuningOptions> {};
 INSTANTIATE_TEST_SUITE_P(Methods, TrainerTest,
                          ::testing::Values(SmallOptions(Method::kDdpt),
                                            SmallOptions(Method::kGenerator),
-                                           SmallOptions(Method::kPromptTuning), SmallBlackBox()));
+                                           SmallOptions(Method::kPromptTuning), SmallBlackBox(),
+                                           WithEncoder(PromptEncoder::Kind::kMlp),
+                                           WithEncoder(PromptEncoder::Kind::kLstm), OnPolicy()));
 
 TEST_P(TrainerTest, LowersTheValidationLossThroughTheServedSampler) {
   TuningOptions options = GetParam();
@@ -127,6 +146,19 @@ TEST(TrainerConditionTest, ConditionalDenoisersTrainAndResume) {
   RunTo(*unbroken, 8);
   RunTo(*resumed, 8);
   EXPECT_EQ(Sha256Hex(resumed->SaveState()), Sha256Hex(unbroken->SaveState()));
+}
+
+// Pieces change nothing but rounding.
+TEST_P(TrainerTest, AStepInPiecesIsThatOfTheWholeBatch) {
+  TuningOptions pieces = GetParam();
+  pieces.micro_batch_size = 3;
+  const auto whole = MakeTrainer(GetParam()), parted = MakeTrainer(pieces);
+  for (int step = 0; step < 4; ++step) {
+    const auto one = whole->Step(), other = parted->Step();
+    ASSERT_TRUE(one.ok() && other.ok());
+    EXPECT_NEAR(one->loss, other->loss, 1e-5);
+    EXPECT_NEAR(one->prompt_rms, other->prompt_rms, 1e-5);
+  }
 }
 
 TEST(TrainerReadingTest, EveryReadingTrains) {
@@ -189,6 +221,27 @@ TEST(TrainerBlackBoxTest, ThePromptIsAPromptTuningFileThatNamesTheOptimizer) {
   EXPECT_EQ((*denoiser)->spec().method, Method::kPromptTuning);
   EXPECT_EQ((*denoiser)->spec().reference, Reference::kZero);
   EXPECT_EQ((*denoiser)->spec().extra.at("optimizer"), "bbt");
+}
+
+TEST(TrainerPromptEncoderTest, TheFileIsOfPromptTuningAndNamesTheEncoder) {
+  const auto trainer = MakeTrainer(WithEncoder(PromptEncoder::Kind::kLstm));
+  RunTo(*trainer, 4);
+  const auto denoiser = Denoiser::Parse(*trainer->BestDenoiser(), "trained");
+  ASSERT_TRUE(denoiser.ok()) << denoiser.status();
+  EXPECT_EQ((*denoiser)->spec().method, Method::kPromptTuning);
+  EXPECT_EQ((*denoiser)->spec().extra.at("prompt_encoder"), "lstm");
+}
+
+// The average lags behind the weights on their way from zero.
+TEST(TrainerAverageTest, TheServedWeightsAreTheAverage) {
+  TuningOptions options = SmallOptions(Method::kPromptTuning), averaged = options;
+  averaged.weight_ema_decay = 0.9;
+  const auto last = MakeTrainer(options), mean = MakeTrainer(averaged);
+  RunTo(*last, 4);
+  RunTo(*mean, 4);
+  const double of_last = last->Validate()->prompt_rms, of_mean = mean->Validate()->prompt_rms;
+  EXPECT_LT(of_mean, 0.95 * of_last);
+  EXPECT_GT(of_mean, 0.5 * of_last);
 }
 
 TEST(TrainerFailureTest, CalmingDownGoesBackWithHalfTheLearningRate) {
