@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/pause.h"
 #include "core/base/status.h"
 #include "core/model/batch.h"
 #include "core/model/language_model.h"
@@ -95,7 +96,9 @@ at::Tensor Trainer::ScoreOne(const std::vector<uint64_t>& batch, const at::Tenso
         train_.Score(indices, prompts.reshape({-1, spec.context_length, spec.width}));
     const double share = double(train_.AnswerTokens(indices)) / train_.AnswerTokens(batch);
     losses.push_back(MeanNll(scored.log_probs, scored.mask) * share);
+    PausePoint();
     if (x0.requires_grad()) losses.back().backward();
+    PausePoint();
     losses.back() = losses.back().detach();
   }
   return at::stack(losses).sum();
@@ -115,6 +118,7 @@ Tuner::Scores Trainer::Score(const std::vector<uint64_t>& batch, const at::Tenso
 absl::StatusOr<StepReport> Trainer::Step() {
   const std::vector<uint64_t> batch = order_.Batch(step(), options_.batch_size);
   const at::Tensor proposed = tuner_->Propose(batch);
+  PausePoint();
   const at::Tensor x0 = proposed.detach().flatten(0, 1);
   StepReport report{.prompt_rms = RootMeanSquare(x0)};
   if (!(report.prompt_rms <= options_.max_prompt_rms)) {

@@ -21,12 +21,17 @@ def percentile(values, share):
 
 
 def generate(instruction, tokens, first, gaps):
-    began = last = time.perf_counter()
+    """The end of the answer, a line break of the command's own, is no token."""
+    times, chunk = [time.perf_counter()], b""
     with subprocess.Popen(["ddpt", "generate", instruction, "--max-new-tokens", str(tokens)], stdout=subprocess.PIPE) as process:
-        while os.read(process.stdout.fileno(), 4096):
-            now = time.perf_counter()
-            (first if last == began else gaps).append(now - last)
-            last = now
+        while read := os.read(process.stdout.fileno(), 4096):
+            times.append(time.perf_counter())
+            chunk = read
+    if chunk == b"\n":
+        times.pop()
+    waits = [later - earlier for earlier, later in zip(times, times[1:])]
+    first += waits[:1]
+    gaps += waits[1:]
 
 
 def load(instructions, tokens):
