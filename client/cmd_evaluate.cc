@@ -15,6 +15,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/evaluation/bleu.h"
+#include "core/evaluation/chrf.h"
 
 namespace ddpt {
 namespace {
@@ -48,12 +49,59 @@ absl::StatusOr<std::vector<std::string>> ReadCodes(const std::string& path) {
 }
 
 // Of one example: what figures over any choice of the examples can be made from.
-nlohmann::json CountsJson(const BleuCounts& counts, bool exact) {
-  return {{"matches", counts.matches},
-          {"totals", counts.totals},
-          {"prediction_tokens", counts.prediction_tokens},
-          {"reference_tokens", counts.reference_tokens},
-          {"exact", exact}};
+struct ExampleCounts {
+  BleuCounts bleu;
+  ChrfCounts chrf;
+  bool exact = false;
+};
+
+nlohmann::json ToJson(const ExampleCounts& example) {
+  const auto& [bleu, chrf, exact] = example;
+  return {
+      {"matches", bleu.matches},
+      {"totals", bleu.totals},
+      {"prediction_tokens", bleu.prediction_tokens},
+      {"reference_tokens", bleu.reference_tokens},
+      {"chrf",
+       {{"matches", chrf.matches}, {"prediction", chrf.prediction}, {"reference", chrf.reference}}},
+      {"exact", exact}};
+}
+
+std::vector<ExampleCounts> Count(const std::vector<std::string>& predictions,
+                                 const std::vector<std::string>& references) {
+  std::vector<ExampleCounts> examples;
+  for (size_t i = 0; i < predictions.size(); ++i) {
+    examples.push_back({CountBleu(predictions[i], references[i]),
+                        CountChrf(predictions[i], references[i]), predictions[i] == references[i]});
+  }
+  return examples;
+}
+
+absl::Status WriteCounts(const std::string& path, const std::vector<ExampleCounts>& examples) {
+  std::string lines;
+  for (const ExampleCounts& example : examples)
+    absl::StrAppend(&lines, ToJson(example).dump(), "\n");
+  return WriteFileAtomic(path, lines);
+}
+
+void PrintFigures(const std::vector<ExampleCounts>& examples, Session& session) {
+  ExampleCounts sum;
+  size_t same = 0;
+  for (const ExampleCounts& example : examples) {
+    sum.bleu += example.bleu;
+    sum.chrf += example.chrf;
+    same += example.exact;
+  }
+  const double bleu = CorpusBleu(sum.bleu), chrf = Chrf(sum.chrf);
+  const double exact = static_cast<double>(same) / static_cast<double>(examples.size());
+  if (session.json) {
+    PrintJson(
+        session,
+        {{"bleu4", bleu}, {"chrf", chrf}, {"exact_match", exact}, {"examples", examples.size()}});
+  } else {
+    session.out << absl::StrFormat("BLEU-4 %.4f, chrF %.4f, exact %.4f, over %d examples\n", bleu,
+                                   chrf, exact, examples.size());
+  }
 }
 
 absl::Status Evaluate(const EvaluateFlags& flags, Session& session) {
@@ -64,27 +112,11 @@ absl::Status Evaluate(const EvaluateFlags& flags, Session& session) {
         flags.predictions, " has ", predictions.size(), " examples, but ", flags.references,
         " has ", references.size(), "; both must have the same number, at least 1"));
   }
-  BleuCounts counts;
-  size_t exact = 0;
-  std::string counts_lines;
-  for (size_t i = 0; i < predictions.size(); ++i) {
-    const BleuCounts example = CountBleu(predictions[i], references[i]);
-    const bool same = predictions[i] == references[i];
-    counts += example;
-    exact += same;
-    absl::StrAppend(&counts_lines, CountsJson(example, same).dump(), "\n");
-  }
+  const std::vector<ExampleCounts> examples = Count(predictions, references);
   if (!flags.counts_file.empty()) {
-    DDPT_RETURN_IF_ERROR(WriteFileAtomic(flags.counts_file, counts_lines));
+    DDPT_RETURN_IF_ERROR(WriteCounts(flags.counts_file, examples));
   }
-  const double share = static_cast<double>(exact) / static_cast<double>(predictions.size());
-  const double bleu = CorpusBleu(counts);
-  if (session.json) {
-    PrintJson(session, {{"bleu4", bleu}, {"exact_match", share}, {"examples", predictions.size()}});
-  } else {
-    session.out << absl::StrFormat("BLEU-4 %.4f, exact %.4f, over %d examples\n", bleu, share,
-                                   predictions.size());
-  }
+  PrintFigures(examples, session);
   return absl::OkStatus();
 }
 
@@ -98,8 +130,9 @@ void AddEvaluateCommand(CLI::App& app, Session& session) {
       ->required();
   command->add_option("--references", flags->references, "JSON Lines in the same order")
       ->required();
-  command->add_option("--counts", flags->counts_file,
-                      "Also write each example's n-gram counts to this file, JSON Lines");
+  command->add_option(
+      "--counts", flags->counts_file,
+      "Also write each example's n-gram counts of BLEU-4 and chrF to this file, JSON Lines");
   command->callback([flags, &session] { session.status = Evaluate(*flags, session); });
 }
 

@@ -46,6 +46,9 @@ TEST_F(EvaluateTest, ScoresTheCorpus) {
   EXPECT_EQ(report["exact_match"], 0.5);
   // Matches 8 of 9, 5 of 7, 3 of 5, 2 of 3.
   EXPECT_NEAR(report["bleu4"].get<double>(), std::pow(8. / 9 * 5 / 7 * 3 / 5 * 2 / 3, 0.25), 1e-12);
+  // Matches 8 of 9, 5 of 7, 3 of 5, 2 of 3, 1 of 1 on both sides; no text has six characters.
+  const double mean = (8. / 9 + 5. / 7 + 3. / 5 + 2. / 3 + 1) / 5;
+  EXPECT_NEAR(report["chrf"].get<double>(), mean, 1e-12);
 }
 
 TEST_F(EvaluateTest, CountsAreThoseOfEachExample) {
@@ -60,6 +63,9 @@ TEST_F(EvaluateTest, CountsAreThoseOfEachExample) {
   EXPECT_EQ(json::parse(second)["matches"], json({3, 1, 0, 0}));
   EXPECT_EQ(json::parse(second)["totals"], json({4, 3, 2, 1}));
   EXPECT_EQ(json::parse(second)["reference_tokens"], 4);
+  EXPECT_EQ(json::parse(second)["chrf"]["matches"], json({3, 1, 0, 0, 0, 0}));
+  EXPECT_EQ(json::parse(second)["chrf"]["prediction"], json({4, 3, 2, 1, 0, 0}));
+  EXPECT_EQ(json::parse(second)["chrf"]["reference"], json({4, 3, 2, 1, 0, 0}));
 }
 
 TEST_F(EvaluateTest, FilesOfDifferentLengthsAreRefused) {
