@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Black-box tuning (BBT) beside prompt tuning on the embedded model, at the same number of optimizer steps and default
-settings: NLL and BLEU-4 of test examples, prompts scored in training and its wall time. Through the RPCs only.
+settings: NLL, BLEU-4 and chrF of test examples, prompts scored in training and its wall time. Through the RPCs only.
 
     black_box.py [--tasks NAME ...] [--seeds N] [--steps N]
 
@@ -8,13 +8,11 @@ The test examples are the first set of tiny_tasks.py. Prints the table in Markdo
 """
 
 import argparse
-import json
-import time
 
 import prompt_table as table
 
 MAX_PROMPT_RMS = 4  # that of tiny_tasks.py
-METHODS = {"prompt tuning": table.METHODS["prompt tuning"], "BBT": ("--method", "bbt")}
+METHODS = ("prompt tuning", "BBT")
 
 
 def parse():
@@ -25,37 +23,24 @@ def parse():
     return parser.parse_args()
 
 
-def figures(rows):
-    """NLL in nats an example and BLEU-4."""
-    return sum(row["nll"] for row in rows) / len(rows), table.Row([rows]).bleu
-
-
-def evaluations(task, steps):
-    """Prompts scored on a batch by the newest job of the task."""
-    job = json.loads(table.ddpt("--json", "jobs", "list", "--task", task))["jobs"][0]["job_id"]
-    events = table.read_lines(table.ddpt("--json", "jobs", "watch", job))
-    return max((int(event["metrics"]["evaluations"]) for event in events if "evaluations" in event.get("metrics", {})),
-               default=steps)
+def shown(rows):
+    """NLL in nats an example, BLEU-4 and chrF, as cells of the table."""
+    return " | ".join(f"{value:.3f}" for value in table.Row([rows]).figures)
 
 
 def main():
     options = parse()
     table.with_server()
-    print("| Task | Prompt | seed | NLL | BLEU-4 | evaluations | seconds |\n|---|---|---|---|---|---|---|")
+    print("| Task | Prompt | seed | NLL | BLEU-4 | chrF | evaluations | seconds |\n|---|---|---|---|---|---|---|---|")
     for task in options.tasks:
-        nll, bleu = figures(table.measure(table.corpus(task, "test"), ()))
-        print(f"| {task} | none | – | {nll:.3f} | {bleu:.3f} | – | – |", flush=True)
-        for method, flags in METHODS.items():
+        print(f"| {task} | none | – | {shown(table.measure(table.corpus(task, 'test'), ()))} | – | – |", flush=True)
+        for method in METHODS:
             for seed in range(options.seeds):
-                name = table.name_of(task, method, seed)
-                start = time.monotonic()
-                prompt = table.train(name, flags, seed, "--data", table.corpus(task, "train"), "--validation-data",
-                                     table.corpus(task, "validation"), "--steps", options.steps,
-                                     "--max-prompt-rms", MAX_PROMPT_RMS)
-                seconds = time.monotonic() - start
-                nll, bleu = figures(table.measure(table.corpus(task, "test"), prompt))
-                print(f"| {task} | {method} | {seed} | {nll:.3f} | {bleu:.3f} | {evaluations(name, options.steps)} | "
-                      f"{seconds:.0f} |", flush=True)
+                prompt, cost = table.trained(table.name_of(task, method, seed), table.METHODS[method], seed, options.steps,
+                                             "--data", table.corpus(task, "train"), "--validation-data",
+                                             table.corpus(task, "validation"), "--max-prompt-rms", MAX_PROMPT_RMS)
+                print(f"| {task} | {method} | {seed} | {shown(table.measure(table.corpus(task, 'test'), prompt))} | "
+                      f"{cost['evaluations']} | {cost['seconds']:.0f} |", flush=True)
 
 
 main()
