@@ -61,13 +61,12 @@ def write_lines(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def corpus(task, split, *skips):
-    """The file of the examples of a task of deploy/tiny: of the whole split, or for each of `skips` as many after those skipped."""
+def corpus(task, split, skip=0):
+    """The file of the examples of a split of a task of deploy/tiny, or of as many that follow those skipped."""
     path = state() / f"{task}.{split}.jsonl"
     if not path.exists():
-        path.write_text("".join(
-            subprocess.run(["ddpt-corpus", "--task", task, "--split", split, "--skip", str(skip)], check=True,
-                           capture_output=True, text=True, cwd=ROOT).stdout for skip in skips or (0,)))
+        path.write_text(subprocess.run(["ddpt-corpus", "--task", task, "--split", split, "--skip", str(skip)], check=True,
+                                       capture_output=True, text=True, cwd=ROOT).stdout)
     return path
 
 
@@ -203,15 +202,15 @@ def difference(ours, other, place):
     return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def read_rows(folder, task, kinds, seeds, examples=slice(None)):
-    """The rows of the cells that are there and did not fail, by kind, of the given examples, resampled with the same draws."""
+def read_rows(folder, task, kinds, seeds):
+    """The rows of the cells that are there and did not fail, by kind, resampled with the same draws."""
     rows = {}
     for kind in kinds:
         paths = [path_of(folder, task, kind, seed) for seed in range(seeds)]
         cells = [json.loads(path.read_text()) for path in paths if path.exists()]
         cells = [cell for cell in cells if "rows" in cell]
         if cells:
-            rows[kind] = Row([cell["rows"][examples] for cell in cells], [cell["cost"] for cell in cells if "cost" in cell])
+            rows[kind] = Row([cell["rows"] for cell in cells], [cell["cost"] for cell in cells if "cost" in cell])
     generator = random.Random(0)
     indices = range(next(iter(rows.values())).examples) if rows else range(0)
     draws = [generator.choices(indices, k=len(indices)) for _ in range(RESAMPLES)]

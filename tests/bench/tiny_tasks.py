@@ -3,10 +3,10 @@
 examples of each task of deploy/tiny, without a prompt, under the manual wordings, told the style in
 the corpus's words, and under prompts from each training method and seed. Through the RPCs only.
 
-    tiny_tasks.py --cells DIR [--tasks NAME ...] [--seeds N] [--test-set 1|2] [--report]
+    tiny_tasks.py --cells DIR [--tasks NAME ...] [--methods NAME ...] [--seeds N] [--report]
 
-There are two sets of 408 test examples a task: the first is the split of tasks.json, which was looked
-at while settings were chosen; the second, the 408 that follow it, was not, and the table is of it.
+The 408 test examples of a task are those that follow the test split of tasks.json, which was looked at
+while settings were chosen; these were not.
 
 A cell is one task under one kind of prompt and one seed; it is kept in DIR as a file, so that a run
 that was interrupted goes on where it stopped. Settings are the same for all tasks, methods and
@@ -27,7 +27,7 @@ TEST_EXAMPLES = DEFINITION["examples"]["test"]
 STEPS = {"conv": 350, "house": 350, "mixed": 800, "mix5": 800}  # else 200
 MAX_PROMPT_RMS = 4  # at the default, 2, DDPT on mix5 fails with one seed in three
 FIXED = ["prompt tuning", "GENERATOR", "DDPT"]
-KINDS = ["none", "manual 1", "manual 2", "manual 3", "told", *FIXED, *table.CONDITIONAL]
+KINDS = ["none", "manual 1", "manual 2", "manual 3", "told", *table.METHODS]
 
 
 def parse():
@@ -35,14 +35,13 @@ def parse():
     parser.add_argument("--cells", required=True, type=pathlib.Path)
     parser.add_argument("--tasks", nargs="+", default=[task["name"] for task in TASKS])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--test-set", type=int, choices=(1, 2), default=2, help="whose table is printed; both are measured")
+    parser.add_argument("--methods", nargs="+", choices=list(table.METHODS), default=[*FIXED, *table.CONDITIONAL])
     parser.add_argument("--report", action="store_true", help="only print the cells that are there")
     return parser.parse_args()
 
 
 def tests(task):
-    """Both test sets, one after the other."""
-    return table.corpus(task, "test", 0, TEST_EXAMPLES)
+    return table.corpus(task, "test", TEST_EXAMPLES)
 
 
 def measure_told(task):
@@ -68,12 +67,9 @@ def measure_trained(task, method, seed):
     return {"rows": table.measure(tests(task), prompt), "cost": cost}
 
 
-def methods_of(task):
-    return FIXED + table.CONDITIONAL if "themes" in task else FIXED
-
-
-def cells(tasks, seeds):
-    """(task, kind, seed, how to measure it), first seeds first."""
+def cells(tasks, methods, seeds):
+    """(task, kind, seed, how to measure it), first seeds first; conditional ones where the right style depends on the
+    instruction."""
     for task in tasks:
         name = task["name"]
         yield name, "none", 0, lambda: {"rows": table.measure(tests(name), ())}
@@ -82,8 +78,9 @@ def cells(tasks, seeds):
         yield name, "told", 0, lambda: measure_told(name)
     for seed in range(seeds):
         for task in tasks:
-            for method in methods_of(task):
-                yield task["name"], method, seed, lambda: measure_trained(task["name"], method, seed)
+            for method in methods:
+                if "themes" in task or method not in table.CONDITIONAL:
+                    yield task["name"], method, seed, lambda: measure_trained(task["name"], method, seed)
 
 
 def main():
@@ -91,10 +88,9 @@ def main():
     tasks = [task for task in TASKS if task["name"] in options.tasks]
     if not options.report:
         table.with_server()
-        table.fill(options.cells, cells(tasks, options.seeds))
-    examples = slice((options.test_set - 1) * TEST_EXAMPLES, options.test_set * TEST_EXAMPLES)
+        table.fill(options.cells, cells(tasks, options.methods, options.seeds))
     for task in tasks:
-        rows = table.read_rows(options.cells, task["name"], KINDS, options.seeds, examples)
+        rows = table.read_rows(options.cells, task["name"], KINDS, options.seeds)
         if "none" in rows:
             print(f"\n### {task['name']}: {task['description']}\n")
             table.print_table(rows)
