@@ -4,7 +4,7 @@ settings: NLL, BLEU-4 and chrF of test examples, prompts scored in training and 
 
     black_box.py [--tasks NAME ...] [--seeds N] [--steps N]
 
-The test examples are the first set of tiny_tasks.py. Prints the table in Markdown. Python's standard library only.
+The test examples are those of tasks.json. Prints the table in Markdown. Python's standard library only.
 """
 
 import argparse

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""What the options of training are worth on the embedded model: the best validation NLL of a job, in nats a token, with
+and without each of them, everything else as in tiny_tasks.py. Through the RPCs only.
+
+    options.py [--seeds N] [--variants NAME ...]
+
+Validation examples are those of tasks.json; test examples are not looked at. Prints a table in Markdown as it goes, and
+the mean difference to the first variant of the same task. Python's standard library only.
+"""
+
+import argparse
+import json
+
+import prompt_table as table
+
+CONDITIONAL = ("--method", "ddpt", "--conditional", "--steps", 400)
+PROMPT_TUNING = ("--method", "prompt_tuning", "--steps", 200)
+P_TUNING = ("--method", "p_tuning", "--steps", 200)
+# By name the task and the flags; the first of a task is what the others are compared with.
+VARIANTS = {
+    "mix5: conditional DDPT": ("mix5", CONDITIONAL),
+    "mix5: reference on_policy": ("mix5", (*CONDITIONAL, "--reference", "on_policy")),
+    "mix5: reference zero": ("mix5", (*CONDITIONAL, "--reference", "zero")),
+    "mix5: reference context": ("mix5", (*CONDITIONAL, "--reference", "context")),
+    "mix5: weights averaged, 0.98": ("mix5", (*CONDITIONAL, "--weight-ema", 0.98)),
+    "mix5: weight decay 0.01": ("mix5", (*CONDITIONAL, "--weight-decay", 0.01)),
+    "house: prompt tuning 0.03": ("house", PROMPT_TUNING),
+    "house: prompt tuning 0.003": ("house", (*PROMPT_TUNING, "--learning-rate", 0.003)),
+    "house: prompt tuning 0.01": ("house", (*PROMPT_TUNING, "--learning-rate", 0.01)),
+    "house: prompt tuning 0.1": ("house", (*PROMPT_TUNING, "--learning-rate", 0.1)),
+    "house: from the vocabulary": ("house", (*PROMPT_TUNING, "--context-start", "vocabulary")),
+    "house: from random vectors": ("house", (*PROMPT_TUNING, "--context-start", "random")),
+    "house: P-tuning, MLP": ("house", P_TUNING),
+    "house: P-tuning, LSTM": ("house", (*P_TUNING, "--prompt-encoder", "lstm")),
+}
+MAX_PROMPT_RMS = 4  # that of tiny_tasks.py
+
+
+def validation_nll(name, task, flags, seed):
+    table.ddpt("train", name, *flags, "--seed", seed, "--promote", "never", "--max-prompt-rms", MAX_PROMPT_RMS, "--watch",
+               "--data", table.corpus(task, "train"), "--validation-data", table.corpus(task, "validation"))
+    return json.loads(table.ddpt("--json", "jobs", "list", "--task", name))["jobs"][0]["validation_nll"]
+
+
+def measure(variant, seeds):
+    task, flags = VARIANTS[variant]
+    results = []
+    for seed in range(seeds):
+        name = table.name_of("".join(letter if letter.isalnum() else "-" for letter in variant), seed)
+        try:
+            results.append(validation_nll(name, task, flags, seed))
+        except table.Failed:
+            results.append(float("nan"))
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
+    options = parser.parse_args()
+    table.with_server()
+    print("| Variant | validation NLL of each seed, nats a token | mean | against the first |\n|---|---|---|---|", flush=True)
+    first = {}
+    for variant in options.variants:
+        results = measure(variant, options.seeds)
+        mean = sum(results) / len(results)
+        base = first.setdefault(VARIANTS[variant][0], mean)
+        print(f"| {variant} | {', '.join(f'{value:.5f}' for value in results)} | {mean:.5f} | {mean - base:+.5f} |", flush=True)
+
+
+main()
