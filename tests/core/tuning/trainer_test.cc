@@ -13,7 +13,8 @@
 namespace ddpt {
 namespace {
 
-std::shared_ptr<const LanguageModel> TinyModel(float head_bias = 0) {
+std::shared_ptr<const LanguageModel> TinyModel(float head_bias = 0,
+                                               at::ScalarType dtype = at::kFloat) {
   Codet5pConfig config;
   config.encoder = {.width = 16, .layers = 2, .heads = 4, .rotary_dim = 4, .inner = 32};
   config.decoder = {.width = 24, .layers = 2, .heads = 4, .rotary_dim = 4, .inner = 48};
@@ -21,6 +22,7 @@ std::shared_ptr<const LanguageModel> TinyModel(float head_bias = 0) {
   config.max_positions = 64;
   StateDict weights = RandomCodet5pWeights(config, 3, 0.3f);
   weights.at("decoder.lm_head.bias").add_(head_bias);
+  for (auto& [name, weight] : weights) weight = weight.to(dtype);
   return *CreateCodet5pModel(config, weights, "tiny");
 }
 
@@ -159,6 +161,20 @@ TEST_P(TrainerTest, AStepInPiecesIsThatOfTheWholeBatch) {
     EXPECT_NEAR(one->loss, other->loss, 1e-5);
     EXPECT_NEAR(one->prompt_rms, other->prompt_rms, 1e-5);
   }
+}
+
+// The model computes in its dtype; prompts, loss and optimizer are float32, or such steps would be
+// rounded away.
+TEST(TrainerDtypeTest, ABfloat16ModelIsTrainedThroughBySmallSteps) {
+  TuningOptions options = SmallOptions(Method::kPromptTuning);
+  options.steps = 60;
+  options.learning_rate = 1e-3;
+  const Trainer::Data data{
+      .train = Examples(20, 0), .validation = Examples(10, 3), .context_ids = {2, 4}};
+  const auto trainer = *Trainer::Create(TinyModel(0, at::kBFloat16), options, data);
+  const double before = trainer->Validate()->nll;
+  RunTo(*trainer, options.steps);
+  EXPECT_LT(trainer->best_nll(), before - 0.01);
 }
 
 TEST(TrainerReadingTest, EveryReadingTrains) {
