@@ -63,7 +63,7 @@ absl::Status GenerateCall::Submit(const ResolvedPrompt& prompt) {
   DDPT_ASSIGN_OR_RETURN(DecodingOptions decoding,
                         FromProto(request_.decoding(), PositionsLeft(*request, geometry)));
   DDPT_RETURN_IF_ERROR(ValidateRequest(*request, geometry, decoding.max_new_tokens));
-  input_tokens_ = static_cast<uint32_t>(InputTokens(*request));
+  input_tokens_ = static_cast<uint32_t>(InputTokens(*request, geometry));
   last_token_.resize(decoding.n);
   if (prompt.receipt) *head_.mutable_receipt() = *prompt.receipt;
   head_.set_prompt_id(prompt.prompt_id);

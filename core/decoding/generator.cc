@@ -40,8 +40,8 @@ LanguageModel::Prefilled Prefill(const LanguageModel& model, const Rows& rows) {
     lengths.push_back(static_cast<int64_t>(prefixes.back().size()));
   }
   const EncoderBatch batch = WithPrompts(model, prompts, inputs);
-  return model.Prefill(model.Encode(batch.embeddings, batch.mask), batch.mask,
-                       PadIds(prefixes, model.geometry().device).ids, lengths);
+  return model.Prefill(model.Encode(batch.embeddings, batch.mask, batch.prefixes), batch.mask,
+                       PadIds(prefixes, model.geometry().device).ids, lengths, batch.prefixes);
 }
 
 }  // namespace

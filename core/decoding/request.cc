@@ -24,13 +24,13 @@ absl::Status CheckIds(const char* field, const std::vector<uint32_t>& ids, int64
 }
 
 absl::Status CheckPrompt(const Tensor& prompt, const ModelGeometry& geometry) {
-  const int64_t width = geometry.encoder.width;
-  if (prompt.shape.size() != 2 || prompt.shape[0] < 1 || prompt.shape[1] != width ||
-      prompt.shape[0] > geometry.max_positions ||
-      prompt.data.size() != static_cast<size_t>(prompt.shape[0] * width)) {
-    return FieldError("prompt.embedding",
-                      absl::StrCat("shape ", ShapeString(prompt.shape), " is not [n, ", width,
-                                   "], the width of the encoder"));
+  if (prompt.shape.size() != 2 || prompt.shape[0] < 1 ||
+      !TakesPromptWidth(geometry, prompt.shape[1]) || prompt.shape[0] > geometry.max_positions ||
+      prompt.data.size() != static_cast<size_t>(prompt.shape[0] * prompt.shape[1])) {
+    return FieldError(
+        "prompt.embedding",
+        absl::StrCat("shape ", ShapeString(prompt.shape), " is not [n, w] with n in 1..",
+                     geometry.max_positions, " and w = ", PromptWidths(geometry)));
   }
   for (const float value : prompt.data) {
     if (!std::isfinite(value)) return FieldError("prompt.embedding", "has values not finite");
@@ -41,7 +41,7 @@ absl::Status CheckPrompt(const Tensor& prompt, const ModelGeometry& geometry) {
 absl::Status CheckLengths(const PromptedRequest& request, const ModelGeometry& geometry,
                           uint64_t answer_tokens) {
   const auto limit = static_cast<uint64_t>(geometry.max_positions);
-  const uint64_t inputs = InputTokens(request);
+  const uint64_t inputs = InputTokens(request, geometry);
   if (inputs == 0) return FieldError("instruction", "is empty, and so is the prompt");
   if (inputs > limit) {
     return FieldError("instruction", absl::StrCat(inputs, " tokens with the prompt exceed the ",
@@ -96,9 +96,12 @@ std::vector<uint32_t> DecoderIds(const PromptedRequest& request, const ModelGeom
   return ids;
 }
 
-uint64_t InputTokens(const PromptedRequest& request) {
-  const uint64_t vectors =
-      request.soft_prompt == nullptr ? 0 : static_cast<uint64_t>(request.soft_prompt->shape[0]);
+uint64_t InputTokens(const PromptedRequest& request, const ModelGeometry& geometry) {
+  uint64_t vectors = 0;
+  if (request.soft_prompt != nullptr) {
+    const std::vector<int64_t>& shape = request.soft_prompt->shape;
+    vectors = static_cast<uint64_t>(EncoderPositions(geometry, shape[0], shape[1]));
+  }
   return vectors + request.manual_ids.size() + request.instruction_ids.size();
 }
 

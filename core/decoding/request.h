@@ -21,10 +21,11 @@ enum class DecoderPrefix {
   kInstruction,
 };
 
-// An instruction under a prompt. In the encoder: soft prompt or manual prompt, then instruction.
+// An instruction under a prompt. In the encoder: soft prompt or manual prompt, then instruction. A
+// prefix (core/model/prefixes.h) is told from a soft prompt by its width.
 struct PromptedRequest {
   std::vector<uint32_t> instruction_ids;
-  std::shared_ptr<const Tensor> soft_prompt;  // [n, w], 1 <= n; null for none
+  std::shared_ptr<const Tensor> soft_prompt;  // or a prefix, [n, w], 1 <= n; null for none
   std::vector<uint32_t> manual_ids;           // a prompt in words; empty for none
   bool manual_in_decoder = false;             // the manual prompt precedes the decoder's prefix too
   DecoderPrefix prefix = DecoderPrefix::kHabit;
@@ -47,6 +48,6 @@ std::vector<uint32_t> EncoderIds(const PromptedRequest& request);
 // Start token, where the model's habits or an empty prefix have it, then the prefix.
 std::vector<uint32_t> DecoderIds(const PromptedRequest& request, const ModelGeometry& geometry);
 // Soft prompt vectors and tokens in the encoder.
-uint64_t InputTokens(const PromptedRequest& request);
+uint64_t InputTokens(const PromptedRequest& request, const ModelGeometry& geometry);
 
 }  // namespace ddpt

@@ -43,10 +43,10 @@ Score MakeScore(const at::Tensor& log_probs, size_t count) {
   return score;
 }
 
-// Log-probabilities [rows, P] of `targets` (of as many rows, or of one) under a trunk.
-at::Tensor UnderPrompts(const LanguageModel& model, const DecoderTrunk& trunk,
-                        const at::Tensor& targets,
-                        const std::vector<const PromptedRequest*>& requests) {
+// Log-probabilities [rows, P] of `target` (of as many rows, or of one). `trunk` is the target's
+// where no prefix is in the decoder; without parts until it is needed.
+at::Tensor UnderPrompts(const LanguageModel& model, const TargetBatch& target,
+                        const std::vector<const PromptedRequest*>& requests, DecoderTrunk* trunk) {
   std::vector<const Tensor*> prompts;
   std::vector<Ids> inputs;
   for (const PromptedRequest* request : requests) {
@@ -54,9 +54,18 @@ at::Tensor UnderPrompts(const LanguageModel& model, const DecoderTrunk& trunk,
     inputs.push_back(EncoderIds(*request));
   }
   const EncoderBatch batch = WithPrompts(model, prompts, inputs);
-  const at::Tensor logits =
-      model.Head(trunk, model.Encode(batch.embeddings, batch.mask), batch.mask);
-  return TargetLogProbs(logits, targets.expand({logits.size(0), -1})).to(at::kCPU).contiguous();
+  const auto rows = static_cast<int64_t>(requests.size());
+  DecoderTrunk own;
+  if (!batch.prefixes.decoder.empty()) {
+    own = model.Trunk(target.decoder_ids.expand({rows, -1}), target.positions.expand({rows, -1}),
+                      batch.prefixes);
+    trunk = &own;
+  } else if (trunk->parts.empty()) {
+    *trunk = model.Trunk(target.decoder_ids, target.positions);
+  }
+  const at::Tensor states = model.Encode(batch.embeddings, batch.mask, batch.prefixes);
+  const at::Tensor logits = model.Head(*trunk, states, batch.mask, batch.prefixes);
+  return TargetLogProbs(logits, target.targets.expand({rows, -1})).to(at::kCPU).contiguous();
 }
 
 // Scores the requests of `members`, which have the same decoder prefix.
@@ -65,13 +74,13 @@ absl::Status ScoreGroup(const LanguageModel& model, const std::vector<PromptedRe
                         const StopToken& stop, std::vector<Score>* scores) {
   const TargetBatch target =
       BuildTargets(std::vector<Ids>{prefix}, std::vector<Ids>{answer}, model.geometry().device);
-  const DecoderTrunk trunk = model.Trunk(target.decoder_ids, target.positions);
+  DecoderTrunk trunk;
   for (size_t first = 0; first < members.size(); first += kWidth) {
     DDPT_RETURN_IF_ERROR(stop.status());
     const size_t last = std::min(first + kWidth, members.size());
     std::vector<const PromptedRequest*> requests;
     for (size_t i = first; i < last; ++i) requests.push_back(&prompted[members[i]]);
-    const at::Tensor log_probs = UnderPrompts(model, trunk, target.targets, requests);
+    const at::Tensor log_probs = UnderPrompts(model, target, requests, &trunk);
     for (size_t i = first; i < last; ++i) {
       (*scores)[members[i]] = MakeScore(log_probs[static_cast<int64_t>(i - first)], answer.size());
     }
@@ -114,8 +123,8 @@ absl::StatusOr<std::vector<Score>> ScoreAll(const LanguageModel& model,
       targets.push_back(answers[i]);
     }
     const TargetBatch batch = BuildTargets(prefixes, targets, model.geometry().device);
-    const DecoderTrunk trunk = model.Trunk(batch.decoder_ids, batch.positions);
-    const at::Tensor log_probs = UnderPrompts(model, trunk, batch.targets, rows);
+    DecoderTrunk trunk;
+    const at::Tensor log_probs = UnderPrompts(model, batch, rows, &trunk);
     for (size_t i = 0; i < rows.size(); ++i) {
       scores.push_back(MakeScore(log_probs[static_cast<int64_t>(i)], targets[i].size()));
     }

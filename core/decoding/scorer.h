@@ -21,9 +21,9 @@ struct Score {
 // Log-probabilities of one answer, teacher-forced, under each of `prompted`: requests for the same
 // or different prompts. The decoder sees each request's prefix, then the answer but its last token.
 // What the decoder computes before it looks at the encoder is done once for all requests with the
-// same decoder prefix (exact). FieldErrors of ValidateRequest, or "code" for an empty
-// answer or ids outside the vocabulary; the stop token is looked at between batches of 16. Blocks;
-// thread-safe.
+// same decoder prefix (exact), but where a trained prefix stands in the decoder. FieldErrors of
+// ValidateRequest, or "code" for an empty answer or ids outside the vocabulary; the stop token is
+// looked at between batches of 16. Blocks; thread-safe.
 absl::StatusOr<std::vector<Score>> ScoreAnswer(const LanguageModel& model,
                                                const std::vector<PromptedRequest>& prompted,
                                                const std::vector<uint32_t>& answer_ids,

@@ -16,9 +16,8 @@ int64_t Longest(IdRows rows) {
   return static_cast<int64_t>(longest);
 }
 
-// [n, w] or [B, n, w] -> [B, n, w] in the dtype of `like`.
-at::Tensor PromptRows(const at::Tensor& prompt, const at::Tensor& like) {
-  const at::Tensor rows = prompt.dim() == 2 ? prompt.unsqueeze(0) : prompt;
+// [1, n, w] or [B, n, w] -> [B, n, w] in the dtype of `like`.
+at::Tensor PromptRows(const at::Tensor& rows, const at::Tensor& like) {
   return rows.to(like.device(), like.scalar_type()).expand({like.size(0), -1, -1});
 }
 
@@ -40,7 +39,11 @@ PaddedIds PadIds(IdRows rows, const std::string& device) {
 EncoderBatch WithPrompt(const LanguageModel& model, const at::Tensor& prompt,
                         const PaddedIds& ids) {
   const at::Tensor embedded = model.EmbedEncoderTokens(ids.ids);
-  const at::Tensor front = PromptRows(prompt, embedded);
+  const at::Tensor rows = prompt.dim() == 2 ? prompt.unsqueeze(0) : prompt;
+  if (PrefixOfWidth(model.geometry(), rows.size(2))) {
+    return {embedded, ids.mask, UnpackPrefixes(model.geometry(), rows.unbind())};
+  }
+  const at::Tensor front = PromptRows(rows, embedded);
   const at::Tensor ones = at::ones({front.size(0), front.size(1)}, ids.mask.options());
   return {at::cat({front, embedded}, 1), at::cat({ones, ids.mask}, 1)};
 }
@@ -53,18 +56,24 @@ EncoderBatch WithPrompts(const LanguageModel& model, std::span<const Tensor* con
                          IdRows ids) {
   const std::string& device = model.geometry().device;
   const at::Tensor embedded = model.EmbedEncoderTokens(PadIds(ids, device).ids);
-  std::vector<at::Tensor> rows;
+  std::vector<at::Tensor> rows, prefixes(ids.size());
   std::vector<std::vector<uint32_t>> filled;  // one id for each vector, for the mask's sake
   for (size_t row = 0; row < ids.size(); ++row) {
     const auto length = static_cast<int64_t>(ids[row].size());
     at::Tensor tokens = embedded[static_cast<int64_t>(row)].narrow(0, 0, length);
     if (prompts[row] != nullptr) {
-      tokens = at::cat({ToTorch(*prompts[row], device).to(tokens.scalar_type()), tokens}, 0);
+      const at::Tensor prompt = ToTorch(*prompts[row], device);
+      if (PrefixOfWidth(model.geometry(), prompt.size(1))) {
+        prefixes[row] = prompt;
+      } else {
+        tokens = at::cat({prompt.to(tokens.scalar_type()), tokens}, 0);
+      }
     }
     filled.emplace_back(tokens.size(0), 0);
     rows.push_back(std::move(tokens));
   }
-  return {at::pad_sequence(rows, /*batch_first=*/true), PadIds(filled, device).mask};
+  return {at::pad_sequence(rows, /*batch_first=*/true), PadIds(filled, device).mask,
+          UnpackPrefixes(model.geometry(), prefixes)};
 }
 
 TargetBatch BuildTargets(IdRows prefixes, IdRows answers, const std::string& device) {

@@ -9,6 +9,7 @@
 
 #include "core/base/tensor.h"
 #include "core/model/language_model.h"
+#include "core/model/prefixes.h"
 
 namespace ddpt {
 
@@ -21,20 +22,23 @@ struct PaddedIds {
 // At least one row; S is the longest, at least 1.
 PaddedIds PadIds(std::span<const std::vector<uint32_t>> rows, const std::string& device);
 
-// What goes into an encoder.
+// What goes into an encoder, and the prefixes that go with it.
 struct EncoderBatch {
   at::Tensor embeddings;  // [B, S, w] compute dtype
   at::Tensor mask;        // [B, S] bool
+  Prefixes prefixes = {};
 };
 
-// `prompt` [n, w] (for every row) or [B, n, w] in front of the embedded ids [B, n + S, w].
+// `prompt` [n, w] or [1, n, w] (for every row) or [B, n, w] in front of the embedded ids
+// [B, n + S, w], or, where w is the width of a prefix, the ids alone with that prefix.
 // Differentiable with respect to `prompt`.
 EncoderBatch WithPrompt(const LanguageModel& model, const at::Tensor& prompt, const PaddedIds& ids);
 
 // Without a prompt.
 EncoderBatch WithoutPrompt(const LanguageModel& model, const PaddedIds& ids);
 
-// Rows of different prompt lengths: prompts[b] is [n_b, w] or null; padding on the right only.
+// Rows of different prompts: prompts[b] is a soft prompt [n_b, w], a prefix or null; padding on the
+// right only.
 EncoderBatch WithPrompts(const LanguageModel& model, std::span<const Tensor* const> prompts,
                          std::span<const std::vector<uint32_t>> ids);
 

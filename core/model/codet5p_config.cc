@@ -184,9 +184,15 @@ ModelGeometry Codet5pGeometry(const Codet5pConfig& config) {
   const auto stack = [](const Codet5pConfig::Stack& from) {
     return ModelGeometry::Stack{from.width, from.layers, from.heads, from.rotary_dim};
   };
+  const auto attention = [](const Codet5pConfig::Stack& from, int64_t layers) {
+    return ModelGeometry::Attention{layers, from.heads, from.width / from.heads};
+  };
   return {.family = "codet5p-parallel",
           .encoder = stack(config.encoder),
           .decoder = stack(config.decoder),
+          .encoder_self = attention(config.encoder, config.encoder.layers),
+          .decoder_self = attention(config.decoder, config.decoder.layers),
+          .cross = attention(config.decoder, 1),
           .vocabulary_size = config.vocabulary_size,
           .max_positions = config.max_positions,
           .start_token = config.start_token,

@@ -85,12 +85,6 @@ at::Tensor Block::Join(const at::Tensor& x, const at::Tensor& normed,
   return out_(attended) + outer_(at::gelu(inner_(normed), "tanh")) + x;
 }
 
-at::Tensor Block::Forward(const at::Tensor& x, const Rotary& rotary, const at::Tensor& bias) const {
-  const at::Tensor normed = Normed(x);
-  const Heads heads = Split(normed, rotary);
-  return Join(x, normed, Attend(heads.query, heads.key, heads.value, bias));
-}
-
 CrossAttention::CrossAttention(const StateDict& weights, const std::string& prefix, int64_t heads)
     : heads_(heads),
       query_(weights, prefix + "q_attn"),

@@ -52,8 +52,6 @@ class Block {
   Heads Split(const at::Tensor& normed, const Rotary& rotary) const;
   // x + out_proj(attended) + mlp(normed).
   at::Tensor Join(const at::Tensor& x, const at::Tensor& normed, const at::Tensor& attended) const;
-  // The whole block over [B, T, d], rotary and bias for T positions.
-  at::Tensor Forward(const at::Tensor& x, const Rotary& rotary, const at::Tensor& bias) const;
 
  private:
   int64_t heads_;

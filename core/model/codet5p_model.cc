@@ -12,6 +12,7 @@
 #include "core/model/decoder_trunk.h"
 #include "core/model/kv_state.h"
 #include "core/model/pause_behind.h"
+#include "core/model/prefixes.h"
 
 namespace ddpt {
 namespace codet5p {
@@ -32,6 +33,24 @@ Norm FinalNorm(const StateDict& weights, const std::string& prefix, double epsil
 
 std::string CrossPrefix(const Codet5pConfig& config) {
   return absl::StrCat("decoder.transformer.h.", config.decoder.layers - 1, ".crossattention.");
+}
+
+// What a stack's blocks have in common.
+struct Pass {
+  Rotary rotary;    // of the tokens' positions
+  at::Tensor bias;  // of the tokens and of the prefix before them
+  const Prefixes::Part& prefix;
+  std::vector<Heads>* kept = nullptr;  // gets each block's keys and values, those of the prefix too
+};
+
+// A block over x [B, T, d], whose norm is `normed`.
+at::Tensor Through(const Block& block, size_t layer, const at::Tensor& x, const at::Tensor& normed,
+                   const Pass& pass) {
+  const Heads heads = pass.prefix.Before(layer, block.Split(normed, pass.rotary));
+  if (pass.kept != nullptr) {
+    pass.kept->push_back({at::Tensor(), heads.key.contiguous(), heads.value.contiguous()});
+  }
+  return block.Join(x, normed, Attend(heads.query, heads.key, heads.value, pass.bias));
 }
 
 class Model : public LanguageModel {
@@ -61,52 +80,34 @@ class Model : public LanguageModel {
     return at::embedding(encoder_embedding_, ids);
   }
 
-  at::Tensor Encode(const at::Tensor& embeddings, const at::Tensor& mask) const override {
-    const Rotary rotary = encoder_rotary_.First(embeddings.size(1));
-    const at::Tensor bias = MaskBias(mask);
-    at::Tensor x = embeddings.to(encoder_embedding_.scalar_type());
-    for (const Block& block : encoder_blocks_) {
-      x = block.Forward(x, rotary, bias);
-      PauseBehind(x);
-    }
-    return encoder_norm_(x);
+  at::Tensor Encode(const at::Tensor& embeddings, const at::Tensor& mask,
+                    const Prefixes& prefixes) const override {
+    return Encode(embeddings, mask, prefixes.encoder, nullptr);
   }
 
-  DecoderTrunk Trunk(const at::Tensor& decoder_ids, const at::Tensor& positions) const override {
-    const Rotary rotary = decoder_rotary_.First(decoder_ids.size(1));
-    const at::Tensor bias = CausalBias(decoder_ids);
-    at::Tensor x = at::embedding(decoder_embedding_, decoder_ids);
-    for (size_t i = 0; i + 1 < decoder_blocks_.size(); ++i) {
-      x = decoder_blocks_[i].Forward(x, rotary, bias);
-      PauseBehind(x);
-    }
-    const Block& last = decoder_blocks_.back();
-    const at::Tensor query = cross_.Query(AtPositions(last.Normed(x), positions));
-    return {{AtPositions(last.Forward(x, rotary, bias), positions), query, positions}};
+  DecoderTrunk Trunk(const at::Tensor& decoder_ids, const at::Tensor& positions,
+                     const Prefixes& prefixes) const override {
+    const Last last = Decode(decoder_ids, prefixes.decoder, nullptr);
+    return {{AtPositions(last.base, positions), cross_.Query(AtPositions(last.normed, positions)),
+             positions}};
   }
 
-  at::Tensor Head(const DecoderTrunk& trunk, const at::Tensor& states,
-                  const at::Tensor& mask) const override {
+  at::Tensor Head(const DecoderTrunk& trunk, const at::Tensor& states, const at::Tensor& mask,
+                  const Prefixes& prefixes) const override {
     const at::Tensor &base = trunk.parts[0], &query = trunk.parts[1], &positions = trunk.parts[2];
-    const Heads cross = CrossHeads(states);
+    const Heads cross = prefixes.cross.Before(0, CrossHeads(states));
     const at::Tensor queries = cross_.QueryHeads(query, decoder_rotary_.At(positions));
-    return Finish(base, Attend(queries, cross.key, cross.value, MaskBias(mask)));
+    return Finish(base,
+                  Attend(queries, cross.key, cross.value, prefixes.cross.Before(MaskBias(mask))));
   }
 
   Prefilled Prefill(const at::Tensor& states, const at::Tensor& mask, const at::Tensor& prefix_ids,
-                    std::span<const int64_t> lengths) const override {
-    const Rotary rotary = decoder_rotary_.First(prefix_ids.size(1));
-    const at::Tensor bias = CausalBias(prefix_ids);
-    at::Tensor x = at::embedding(decoder_embedding_, prefix_ids), normed;
+                    std::span<const int64_t> lengths, const Prefixes& prefixes) const override {
     std::vector<Heads> layers;
-    for (const Block& block : decoder_blocks_) {
-      normed = block.Normed(x);
-      Heads heads = block.Split(normed, rotary);
-      x = block.Join(x, normed, Attend(heads.query, heads.key, heads.value, bias));
-      layers.push_back({at::Tensor(), heads.key.contiguous(), heads.value.contiguous()});
-    }
+    const auto [x, normed] = Decode(prefix_ids, prefixes.decoder, &layers);
     auto state = std::make_unique<KvState>(
-        std::move(layers), std::vector<Heads>{CrossHeads(states)}, MaskBias(mask), lengths);
+        std::move(layers), std::vector<Heads>{prefixes.cross.Before(0, CrossHeads(states))},
+        prefixes.cross.Before(MaskBias(mask)), lengths, prefixes.decoder);
     const at::Tensor last = at::tensor(at::IntArrayRef(lengths.data(), lengths.size()), at::kLong)
                                 .to(prefix_ids.device())
                                 .unsqueeze(1) -
@@ -125,14 +126,53 @@ class Model : public LanguageModel {
       const Block& block = decoder_blocks_[i];
       normed = block.Normed(x);
       const Heads token = block.Split(normed, rotary);
-      const Heads past = state.Put(i, token, next.positions);
+      const Heads past = state.Put(i, token, next.places);
       x = block.Join(x, normed, Attend(token.query, past.key, past.value, next.bias));
     }
     state.End();
     return DecodeHead(state, x, normed, positions);
   }
 
+  Prefixes KeysAndValues(const at::Tensor& ids) const override {
+    Prefixes found;
+    const at::Tensor mask = at::ones_like(ids, ids.options().dtype(at::kBool));
+    const at::Tensor states =
+        Encode(EmbedEncoderTokens(ids), mask, Prefixes::Part(), &found.encoder.layers);
+    Decode(ids, Prefixes::Part(), &found.decoder.layers);
+    found.cross.layers = {CrossHeads(states)};
+    return found;
+  }
+
  private:
+  // The last decoder block's output without cross-attention, and what that and it start from.
+  struct Last {
+    at::Tensor base, normed;  // [B, T, d]
+  };
+
+  at::Tensor Encode(const at::Tensor& embeddings, const at::Tensor& mask,
+                    const Prefixes::Part& prefix, std::vector<Heads>* kept) const {
+    const Pass pass{encoder_rotary_.First(embeddings.size(1)), prefix.Before(MaskBias(mask)),
+                    prefix, kept};
+    at::Tensor x = embeddings.to(encoder_embedding_.scalar_type());
+    for (size_t i = 0; i < encoder_blocks_.size(); ++i) {
+      x = Through(encoder_blocks_[i], i, x, encoder_blocks_[i].Normed(x), pass);
+      PauseBehind(x);
+    }
+    return encoder_norm_(x);
+  }
+
+  Last Decode(const at::Tensor& ids, const Prefixes::Part& prefix, std::vector<Heads>* kept) const {
+    const Pass pass{decoder_rotary_.First(ids.size(1)), prefix.Before(CausalBias(ids)), prefix,
+                    kept};
+    Last last{at::embedding(decoder_embedding_, ids), {}};
+    for (size_t i = 0; i < decoder_blocks_.size(); ++i) {
+      last.normed = decoder_blocks_[i].Normed(last.base);
+      last.base = Through(decoder_blocks_[i], i, last.base, last.normed, pass);
+      PauseBehind(last.base);
+    }
+    return last;
+  }
+
   // Keys and values of encoder states [B, S, w].
   Heads CrossHeads(const at::Tensor& states) const {
     const at::Tensor projected = project_.defined() ? project_(states) : states;

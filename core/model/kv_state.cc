@@ -31,14 +31,47 @@ void AppendHeads(Heads* heads, const Heads& other) {
   heads->value = at::cat({heads->value, other.value}, 0);
 }
 
+// Row b's tokens, which stand from place n on, directly behind the prefixes[b] <= n places that its
+// prefix takes.
+void CloseGaps(const std::vector<int64_t>& prefixes, int64_t n, std::vector<Heads>* layers) {
+  const at::Tensor& like = layers->front().key;
+  const at::Tensor own =
+      at::tensor(at::IntArrayRef(prefixes), at::kLong).to(like.device()).unsqueeze(1);
+  const at::Tensor places = at::arange(like.size(2), own.options()).unsqueeze(0);
+  const at::Tensor from =
+      at::where(places < own, places, at::clamp_max(places + (n - own), like.size(2) - 1));
+  const at::Tensor index = from.unsqueeze(1).unsqueeze(3).expand(like.sizes());
+  for (Heads& layer : *layers) {
+    layer.key = at::gather(layer.key, 2, index);
+    layer.value = at::gather(layer.value, 2, index);
+  }
+}
+
+std::vector<int64_t> Selected(const std::vector<int64_t>& values, std::span<const int64_t> rows) {
+  std::vector<int64_t> selected;
+  for (const int64_t row : rows) selected.push_back(values[row]);
+  return selected;
+}
+
 }  // namespace
 
 KvState::KvState(std::vector<Heads> layers, std::vector<Heads> cross, at::Tensor cross_bias,
-                 std::span<const int64_t> lengths)
+                 std::span<const int64_t> lengths, const Prefixes::Part& prefix)
     : layers_(std::move(layers)),
       cross_(std::move(cross)),
       cross_bias_(std::move(cross_bias)),
-      lengths_(lengths.begin(), lengths.end()) {}
+      lengths_(lengths.begin(), lengths.end()),
+      prefixes_(lengths.size(), 0) {
+  if (prefix.empty()) return;
+  for (size_t row = 0; row < lengths_.size(); ++row) {
+    prefixes_[row] = prefix.lengths[prefix.lengths.size() == 1 ? 0 : row];
+    lengths_[row] += prefixes_[row];
+  }
+  const int64_t n = prefix.bias.size(3);
+  if (std::ranges::any_of(prefixes_, [n](int64_t own) { return own < n; })) {
+    CloseGaps(prefixes_, n, &layers_);
+  }
+}
 
 void KvState::Select(std::span<const int64_t> rows) {
   const at::Tensor index =
@@ -46,9 +79,8 @@ void KvState::Select(std::span<const int64_t> rows) {
   for (Heads& layer : layers_) SelectHeads(&layer, index);
   for (Heads& cross : cross_) SelectHeads(&cross, index);
   cross_bias_ = cross_bias_.index_select(0, index);
-  std::vector<int64_t> lengths;
-  for (const int64_t row : rows) lengths.push_back(lengths_[row]);
-  lengths_ = std::move(lengths);
+  lengths_ = Selected(lengths_, rows);
+  prefixes_ = Selected(prefixes_, rows);
 }
 
 void KvState::Append(std::unique_ptr<DecoderState> other) {
@@ -67,22 +99,25 @@ void KvState::Append(std::unique_ptr<DecoderState> other) {
   for (size_t i = 0; i < cross_.size(); ++i) AppendHeads(&cross_[i], added.cross_[i]);
   cross_bias_ = at::cat({cross_bias_, added.cross_bias_}, 0);
   lengths_.insert(lengths_.end(), added.lengths_.begin(), added.lengths_.end());
+  prefixes_.insert(prefixes_.end(), added.prefixes_.begin(), added.prefixes_.end());
 }
 
 KvState::Next KvState::Begin() {
   const int64_t tokens = Longest() + 1;
   if (tokens > layers_[0].key.size(2)) Reserve(std::max<int64_t>(64, 2 * tokens));
-  const at::Tensor positions =
-      at::tensor(at::IntArrayRef(lengths_), at::kLong).to(cross_bias_.device());
-  const at::Tensor places = at::arange(tokens, positions.options());
-  return {positions, BiasOf(places <= positions.view({-1, 1, 1, 1}))};
+  const at::Tensor rows = at::stack({at::tensor(at::IntArrayRef(lengths_), at::kLong),
+                                     at::tensor(at::IntArrayRef(prefixes_), at::kLong)})
+                              .to(cross_bias_.device());
+  const at::Tensor places = rows[0], prefixes = rows[1];
+  const at::Tensor all = at::arange(tokens, places.options());
+  return {places - prefixes, places, prefixes, BiasOf(all <= places.view({-1, 1, 1, 1}))};
 }
 
-Heads KvState::Put(size_t layer, const Heads& token, const at::Tensor& positions) {
-  const at::Tensor rows = at::arange(positions.size(0), positions.options());
+Heads KvState::Put(size_t layer, const Heads& token, const at::Tensor& places) {
+  const at::Tensor rows = at::arange(places.size(0), places.options());
   Heads& heads = layers_[layer];
   const std::initializer_list<at::indexing::TensorIndex> place = {rows, at::indexing::Slice(),
-                                                                  positions};
+                                                                  places};
   heads.key.index_put_(place, token.key.squeeze(2));
   heads.value.index_put_(place, token.value.squeeze(2));
   const int64_t tokens = Longest() + 1;

@@ -9,33 +9,38 @@
 
 #include "core/model/attention.h"
 #include "core/model/language_model.h"
+#include "core/model/prefixes.h"
 
 namespace ddpt {
 
 // Keys and values of the past: per layer a cache [B, H, capacity, hd] that grows by doubling, of
-// which row b uses the first lengths[b] places; and those of the encoder, [B, H, S, hd], for each
-// layer with cross-attention.
+// which row b uses the first places, for its prefix (core/model/prefixes.h), which takes room but
+// no position, and then for its tokens; and those of the encoder, [B, H, S, hd], for each layer
+// with cross-attention.
 class KvState : public DecoderState {
  public:
-  // `layers` keys and values [B, H, T, hd] of a padded prefix; row b has lengths[b] tokens.
-  // `cross_bias` is [B, 1, 1, S].
+  // `layers` keys and values [B, H, n + T, hd] of `prefix`, n long, and of padded tokens, of which
+  // row b has lengths[b]. `cross_bias` is [B, 1, 1, S].
   KvState(std::vector<Heads> layers, std::vector<Heads> cross, at::Tensor cross_bias,
-          std::span<const int64_t> lengths);
+          std::span<const int64_t> lengths, const Prefixes::Part& prefix);
 
   int64_t rows() const override { return static_cast<int64_t>(lengths_.size()); }
   void Select(std::span<const int64_t> rows) override;
   void Append(std::unique_ptr<DecoderState> other) override;
 
-  // For one more token a row: makes room, and gives its positions [B] and the bias
-  // [B, 1, 1, longest + 1] that shows row b its own past and present.
+  // For one more token a row: makes room, and gives its positions [B], its places in the cache [B],
+  // how many of these the row's prefix takes [B], and the bias [B, 1, 1, longest + 1] that shows
+  // row b its own past and present.
   struct Next {
     at::Tensor positions;
+    at::Tensor places;
+    at::Tensor prefixes;
     at::Tensor bias;
   };
   Next Begin();
   // Stores the token's keys and values [B, H, 1, hd] of a layer; gives all of the layer's, trimmed
   // to the longest row.
-  Heads Put(size_t layer, const Heads& token, const at::Tensor& positions);
+  Heads Put(size_t layer, const Heads& token, const at::Tensor& places);
   // After the last layer: every row is one token longer.
   void End();
 
@@ -49,7 +54,8 @@ class KvState : public DecoderState {
   std::vector<Heads> layers_;
   std::vector<Heads> cross_;
   at::Tensor cross_bias_;
-  std::vector<int64_t> lengths_;
+  std::vector<int64_t> lengths_;   // prefix and tokens
+  std::vector<int64_t> prefixes_;  // prefix alone
 };
 
 }  // namespace ddpt

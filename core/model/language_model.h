@@ -14,6 +14,7 @@ class Tensor;
 namespace ddpt {
 
 struct DecoderTrunk;
+struct Prefixes;
 
 // What decoding remembers between tokens: keys and values of each row's past. Row b has its own
 // length. Belongs to the model that made it; not thread-safe.
@@ -36,11 +37,13 @@ class DecoderState {
 //   log_probs  = TargetLogProbs(Head(trunk, states, mask), targets)    [B, P]
 //
 // Everything is differentiable with respect to `embeddings` and `states`, and with respect to the
-// weights where those require gradients. Const after construction and thread-safe; calls block for
-// the computation, and LibTorch's exceptions (std::exception) pass through them. Tensors are taken
-// and returned on device(). Ids are int64; a mask is [B, S], non-zero where there is a token, and
-// padding stands on the right. Lengths must not exceed geometry().max_positions and ids must be
-// inside the vocabulary: callers check.
+// weights where those require gradients. Prefixes (core/model/prefixes.h) may stand in the
+// attention layers, one for each row; the functions that are not told of any go without. A prefix
+// in the decoder is seen by the trunk too, which is then differentiable with respect to it. Const
+// after construction and thread-safe; calls block for the computation, and LibTorch's exceptions
+// (std::exception) pass through them. Tensors are taken and returned on device(). Ids are int64; a
+// mask is [B, S], non-zero where there is a token, and padding stands on the right. Lengths must
+// not exceed geometry().max_positions and ids must be inside the vocabulary: callers check.
 class LanguageModel {
  public:
   struct Prefilled;  // core/model/decoder_trunk.h
@@ -56,26 +59,38 @@ class LanguageModel {
   virtual at::Tensor EmbedEncoderTokens(const at::Tensor& ids) const = 0;
   // embeddings [B, S, w] (any float dtype), mask [B, S] -> encoder states [B, S, w], compute dtype.
   // What stands at padding is meaningless, and read by nothing.
-  virtual at::Tensor Encode(const at::Tensor& embeddings, const at::Tensor& mask) const = 0;
+  virtual at::Tensor Encode(const at::Tensor& embeddings, const at::Tensor& mask,
+                            const Prefixes& prefixes) const = 0;
+  at::Tensor Encode(const at::Tensor& embeddings, const at::Tensor& mask) const;
 
   // All of the teacher-forced decoder that does not depend on the encoder, at the given positions:
   // decoder_ids [B, T] (prefix first, padded on the right), positions [B, P] in 0..T-1. The
   // logits at position i are those of the token that follows decoder_ids[i].
-  virtual DecoderTrunk Trunk(const at::Tensor& decoder_ids, const at::Tensor& positions) const = 0;
+  virtual DecoderTrunk Trunk(const at::Tensor& decoder_ids, const at::Tensor& positions,
+                             const Prefixes& prefixes) const = 0;
+  DecoderTrunk Trunk(const at::Tensor& decoder_ids, const at::Tensor& positions) const;
   // The rest: float32 logits [B, P, vocabulary]. A trunk of one row serves any number of rows of
   // states.
   virtual at::Tensor Head(const DecoderTrunk& trunk, const at::Tensor& states,
-                          const at::Tensor& mask) const = 0;
+                          const at::Tensor& mask, const Prefixes& prefixes) const = 0;
+  at::Tensor Head(const DecoderTrunk& trunk, const at::Tensor& states,
+                  const at::Tensor& mask) const;
 
   // Starts decoding: prefix ids [B, T] (mostly start token first), padded on the right to the
   // longest; lengths[b] >= 1 of row b. Also gives the float32 logits [B, vocabulary] after each
   // row's last token. Row b's numbers are those of its own sequence alone up to float rounding.
   virtual Prefilled Prefill(const at::Tensor& states, const at::Tensor& mask,
-                            const at::Tensor& prefix_ids,
-                            std::span<const int64_t> lengths) const = 0;
+                            const at::Tensor& prefix_ids, std::span<const int64_t> lengths,
+                            const Prefixes& prefixes) const = 0;
+  Prefilled Prefill(const at::Tensor& states, const at::Tensor& mask, const at::Tensor& prefix_ids,
+                    std::span<const int64_t> lengths) const;
   // Appends ids [B] to the rows of `state`; float32 logits [B, vocabulary] after them. The caller
   // keeps every row within max_positions.
   virtual at::Tensor Step(DecoderState& state, const at::Tensor& ids) const = 0;
+
+  // The keys and values that the model itself has for ids [B, S] without padding: of the encoder,
+  // of a decoder that reads them too, and of its cross-attention to that encoder.
+  virtual Prefixes KeysAndValues(const at::Tensor& ids) const = 0;
 };
 
 }  // namespace ddpt

@@ -46,13 +46,14 @@ at::Tensor RelativeBias::Square(int64_t tokens) const {
       .unsqueeze(0);
 }
 
-at::Tensor RelativeBias::Rows(const at::Tensor& positions, int64_t past) const {
-  const at::Tensor places = at::arange(past, positions.options());
-  const at::Tensor row = places.unsqueeze(0) - positions.unsqueeze(1) + middle_;
-  // A shorter row's places after its own token are hidden anyway.
-  const at::Tensor inside = at::clamp_max(row, 2 * middle_);
-  return table_.index_select(0, inside.flatten())
-      .view({positions.size(0), past, -1})
+at::Tensor RelativeBias::Rows(const at::Tensor& places, const at::Tensor& prefixes,
+                              int64_t past) const {
+  const at::Tensor there = at::arange(past, places.options()).unsqueeze(0);
+  const at::Tensor row = there - places.unsqueeze(1) + middle_;
+  // What is out of range is a place of the prefix, or after a shorter row's own token and hidden.
+  const at::Tensor inside = at::clamp(row, 0, 2 * middle_);
+  const at::Tensor bias = table_.index_select(0, inside.flatten()).view({places.size(0), past, -1});
+  return bias.masked_fill((there < prefixes.unsqueeze(1)).unsqueeze(2), 0)
       .permute({0, 2, 1})
       .unsqueeze(2);
 }

@@ -31,8 +31,9 @@ class RelativeBias {
 
   // Of `tokens` tokens to each other, [1, H, T, T] float32.
   at::Tensor Square(int64_t tokens) const;
-  // Of tokens at positions [B] to those at 0..past-1, [B, H, 1, past].
-  at::Tensor Rows(const at::Tensor& positions, int64_t past) const;
+  // Of tokens at places [B] to those at 0..past-1, [B, H, 1, past]; 0 to row b's first prefixes[b]
+  // places.
+  at::Tensor Rows(const at::Tensor& places, const at::Tensor& prefixes, int64_t past) const;
 
  private:
   int64_t middle_;    // the row of distance 0

@@ -12,6 +12,7 @@
 #include "core/model/decoder_trunk.h"
 #include "core/model/kv_state.h"
 #include "core/model/pause_behind.h"
+#include "core/model/prefixes.h"
 #include "core/model/t5_layers.h"
 
 namespace ddpt {
@@ -51,52 +52,50 @@ class Model : public LanguageModel {
     return at::embedding(embedding_, ids);
   }
 
-  at::Tensor Encode(const at::Tensor& embeddings, const at::Tensor& mask) const override {
-    const at::Tensor bias = encoder_bias_.Square(embeddings.size(1)) + MaskBias(mask);
-    at::Tensor x = embeddings.to(embedding_.scalar_type());
-    for (const Block& block : encoder_) {
-      const at::Tensor normed = block.self_norm(x);
-      x = x + block.self.Look(block.self.Query(normed), block.self.KeysValues(normed), bias);
-      x = x + block.forward(block.forward_norm(x));
-      PauseBehind(x);
-    }
-    return encoder_norm_(x);
+  at::Tensor Encode(const at::Tensor& embeddings, const at::Tensor& mask,
+                    const Prefixes& prefixes) const override {
+    return Encode(embeddings, mask, prefixes.encoder, nullptr);
   }
 
-  DecoderTrunk Trunk(const at::Tensor& decoder_ids, const at::Tensor& positions) const override {
+  // The tokens alone: every layer of the decoder is in the head, and so is its prefix.
+  DecoderTrunk Trunk(const at::Tensor& decoder_ids, const at::Tensor& positions,
+                     const Prefixes&) const override {
     return {{decoder_ids, positions}};
   }
 
-  at::Tensor Head(const DecoderTrunk& trunk, const at::Tensor& states,
-                  const at::Tensor& mask) const override {
+  at::Tensor Head(const DecoderTrunk& trunk, const at::Tensor& states, const at::Tensor& mask,
+                  const Prefixes& prefixes) const override {
     const int64_t rows = states.size(0);
     const at::Tensor ids = trunk.parts[0].expand({rows, -1});
-    const at::Tensor x = Decode(ids, CrossHeads(states), MaskBias(mask), nullptr);
+    const at::Tensor x =
+        Decode(ids, CrossOf(states, mask, prefixes.cross), prefixes.decoder, nullptr);
     return Logits(AtPositions(x, trunk.parts[1].expand({rows, -1})));
   }
 
   Prefilled Prefill(const at::Tensor& states, const at::Tensor& mask, const at::Tensor& prefix_ids,
-                    std::span<const int64_t> lengths) const override {
-    std::vector<Heads> cross = CrossHeads(states), layers;
-    const at::Tensor cross_bias = MaskBias(mask);
-    const at::Tensor x = Decode(prefix_ids, cross, cross_bias, &layers);
+                    std::span<const int64_t> lengths, const Prefixes& prefixes) const override {
+    Cross cross = CrossOf(states, mask, prefixes.cross);
+    std::vector<Heads> layers;
+    const at::Tensor x = Decode(prefix_ids, cross, prefixes.decoder, &layers);
     const at::Tensor last = at::tensor(at::IntArrayRef(lengths.data(), lengths.size()), at::kLong)
                                 .to(prefix_ids.device())
                                 .unsqueeze(1) -
                             1;
-    return {std::make_unique<KvState>(std::move(layers), std::move(cross), cross_bias, lengths),
+    return {std::make_unique<KvState>(std::move(layers), std::move(cross.layers), cross.bias,
+                                      lengths, prefixes.decoder),
             Logits(AtPositions(x, last)).squeeze(1)};
   }
 
   at::Tensor Step(DecoderState& decoder_state, const at::Tensor& ids) const override {
     KvState& state = static_cast<KvState&>(decoder_state);
     const KvState::Next next = state.Begin();
-    const at::Tensor bias = next.bias + decoder_bias_.Rows(next.positions, next.bias.size(-1));
+    const at::Tensor bias =
+        next.bias + decoder_bias_.Rows(next.places, next.prefixes, next.bias.size(-1));
     at::Tensor x = at::embedding(embedding_, ids.unsqueeze(1));
     for (size_t i = 0; i < decoder_.size(); ++i) {
       const Block& block = decoder_[i];
       const at::Tensor normed = block.self_norm(x);
-      const Heads past = state.Put(i, block.self.KeysValues(normed), next.positions);
+      const Heads past = state.Put(i, block.self.KeysValues(normed), next.places);
       x = x + block.self.Look(block.self.Query(normed), past, bias);
       x = Rest(block, x, state.cross(i), state.cross_bias());
     }
@@ -104,12 +103,57 @@ class Model : public LanguageModel {
     return Logits(x).squeeze(1);
   }
 
+  Prefixes KeysAndValues(const at::Tensor& ids) const override {
+    Prefixes found;
+    const Prefixes::Part none;
+    const at::Tensor mask = at::ones_like(ids, ids.options().dtype(at::kBool));
+    const at::Tensor states = Encode(EmbedEncoderTokens(ids), mask, none, &found.encoder.layers);
+    const Cross cross = CrossOf(states, mask, none);
+    Decode(ids, cross, none, &found.decoder.layers);
+    found.cross.layers = cross.layers;
+    return found;
+  }
+
  private:
-  // Keys and values of encoder states [B, S, d] for each decoder layer.
-  std::vector<Heads> CrossHeads(const at::Tensor& states) const {
-    std::vector<Heads> heads;
-    for (const Block& block : decoder_) heads.push_back(block.cross.KeysValues(states));
-    return heads;
+  // What each decoder layer sees of the encoder.
+  struct Cross {
+    std::vector<Heads> layers;
+    at::Tensor bias;
+  };
+
+  at::Tensor Encode(const at::Tensor& embeddings, const at::Tensor& mask,
+                    const Prefixes::Part& prefix, std::vector<Heads>* kept) const {
+    const at::Tensor bias =
+        prefix.Before(encoder_bias_.Square(embeddings.size(1)) + MaskBias(mask));
+    at::Tensor x = embeddings.to(embedding_.scalar_type());
+    for (size_t i = 0; i < encoder_.size(); ++i) {
+      const Block& block = encoder_[i];
+      x = x + LookAtOwn(block, i, x, bias, prefix, kept);
+      x = x + block.forward(block.forward_norm(x));
+      PauseBehind(x);
+    }
+    return encoder_norm_(x);
+  }
+
+  // A layer's self-attention over x [B, T, d]; `kept` gets its keys and values, those of the prefix
+  // too, where it is given.
+  static at::Tensor LookAtOwn(const Block& block, size_t layer, const at::Tensor& x,
+                              const at::Tensor& bias, const Prefixes::Part& prefix,
+                              std::vector<Heads>* kept) {
+    const at::Tensor normed = block.self_norm(x);
+    const Heads heads = prefix.Before(layer, block.self.KeysValues(normed));
+    if (kept != nullptr) kept->push_back(heads);
+    return block.self.Look(block.self.Query(normed), heads, bias);
+  }
+
+  // Of encoder states [B, S, d] under their mask [B, S].
+  Cross CrossOf(const at::Tensor& states, const at::Tensor& mask,
+                const Prefixes::Part& prefix) const {
+    Cross cross{{}, prefix.Before(MaskBias(mask))};
+    for (size_t i = 0; i < decoder_.size(); ++i) {
+      cross.layers.push_back(prefix.Before(i, decoder_[i].cross.KeysValues(states)));
+    }
+    return cross;
   }
 
   // What comes after a decoder layer's self-attention.
@@ -120,19 +164,15 @@ class Model : public LanguageModel {
     return looked + block.forward(block.forward_norm(looked));
   }
 
-  // Last layer's output for whole sequences [B, T]; keeps keys and values where `kept` is given.
-  at::Tensor Decode(const at::Tensor& ids, const std::vector<Heads>& cross,
-                    const at::Tensor& cross_bias, std::vector<Heads>* kept) const {
-    const at::Tensor bias = decoder_bias_.Square(ids.size(1)) + CausalBias(ids);
+  // Last layer's output for whole sequences [B, T].
+  at::Tensor Decode(const at::Tensor& ids, const Cross& cross, const Prefixes::Part& prefix,
+                    std::vector<Heads>* kept) const {
+    const at::Tensor bias = prefix.Before(decoder_bias_.Square(ids.size(1)) + CausalBias(ids));
     at::Tensor x = at::embedding(embedding_, ids);
     for (size_t i = 0; i < decoder_.size(); ++i) {
-      const Block& block = decoder_[i];
-      const at::Tensor normed = block.self_norm(x);
-      const Heads heads = block.self.KeysValues(normed);
-      x = x + block.self.Look(block.self.Query(normed), heads, bias);
-      x = Rest(block, x, cross[i], cross_bias);
+      x = x + LookAtOwn(decoder_[i], i, x, bias, prefix, kept);
+      x = Rest(decoder_[i], x, cross.layers[i], cross.bias);
       PauseBehind(x);
-      if (kept != nullptr) kept->push_back(heads);
     }
     return x;
   }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/base/safetensors.h"
 #include "core/base/status.h"
 #include "core/decoding/scorer.h"
 #include "core/model/decoder_trunk.h"
@@ -89,6 +90,28 @@ TEST_F(GeneratorTest, RowsInABatchAreThoseAlone) {
       EXPECT_NEAR(together[i].logprobs[t], alone.logprobs[t], 1e-4);
     }
   }
+}
+
+// In batches that rows join when others have gone on.
+TEST_F(GeneratorTest, RowsWithPrefixesAmongOthersAreThoseAlone) {
+  const auto file =
+      SafetensorsFile::Open(Golden::Directory("codet5p_wide") + "/prefix.safetensors").value();
+  const auto prefix = [&](const char* name) {
+    return std::make_shared<const Tensor>(file->tensors().at(name).ToTensor());
+  };
+  std::vector<PromptedRequest> requests = {Request(0), Request(1), Request(2), Request(1),
+                                           Request(0)};
+  requests[1].soft_prompt = prefix("all.prefix");
+  requests[3].soft_prompt = prefix("decoder.prefix");
+  requests[4].soft_prompt = nullptr;
+  const DecodingOptions options = Options(20, 0.7);
+  const auto together =
+      GenerateAll(golden_.model, tokenizer_, requests, options, /*width=*/3).value();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(together[i].token_ids, Run(requests[i], options)[0].token_ids);
+  }
+  requests[1].soft_prompt = Request(1).soft_prompt;
+  EXPECT_NE(together[1].token_ids, Run(requests[1], options)[0].token_ids);
 }
 
 TEST_F(GeneratorTest, SoftPromptChangesTheAnswer) {

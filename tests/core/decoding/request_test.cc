@@ -93,8 +93,21 @@ TEST(RequestTest, HabitIsTheModels) {
 TEST(RequestTest, InputTokensCountVectorsToo) {
   PromptedRequest request = Request();
   request.soft_prompt = Prompt({2, 2}, {1, 2, 3, 4});
-  EXPECT_EQ(InputTokens(request), 5u);
+  EXPECT_EQ(InputTokens(request, Geometry()), 5u);
   EXPECT_TRUE(ValidateRequest(request, Geometry(), 5).ok());
+}
+
+TEST(RequestTest, APrefixTakesNoPosition) {
+  ModelGeometry geometry = Geometry();
+  geometry.decoder_self = {.layers = 1, .heads = 1, .head_width = 2};
+  PromptedRequest request = Request();
+  request.soft_prompt = Prompt({8, 4}, std::vector<float>(32));
+  EXPECT_EQ(InputTokens(request, geometry), 3u);
+  EXPECT_TRUE(ValidateRequest(request, geometry, 5).ok());
+  request.soft_prompt = Prompt({8, 5}, std::vector<float>(40));
+  const absl::Status status = ValidateRequest(request, geometry, 5);
+  EXPECT_EQ(FieldOf(status), "prompt.embedding");
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("4"));
 }
 
 TEST(RequestTest, ErrorsNameTheField) {

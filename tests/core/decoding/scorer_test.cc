@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "core/base/safetensors.h"
 #include "core/base/status.h"
 #include "tests/core/model/golden.h"
 
@@ -45,6 +46,22 @@ TEST_F(ScorerTest, OneAnswerUnderManyPrompts) {
   for (size_t i = 0; i < scores.size(); ++i) {
     ExpectNear(scores[i].token_logprobs, Expected(0, i != 3 && i != 18));
   }
+}
+
+TEST_F(ScorerTest, OneAnswerUnderPrefixesAmongOthers) {
+  const auto file =
+      SafetensorsFile::Open(Golden::Directory("codet5p_wide") + "/prefix.safetensors").value();
+  const auto tensor = [&](const char* name) { return file->tensors().at(name).ToTensor(); };
+  std::vector<PromptedRequest> prompted(20, Request(0, true));
+  prompted[3] = Request(0, false);
+  prompted[5].soft_prompt = std::make_shared<const Tensor>(tensor("all.prefix"));
+  prompted[17].soft_prompt = std::make_shared<const Tensor>(tensor("decoder.prefix"));
+  const auto scores = ScoreAnswer(model_, prompted, golden_.answers[0]).value();
+  ExpectNear(scores[3].token_logprobs, Expected(0, false));
+  ExpectNear(scores[4].token_logprobs, Expected(0, true));
+  ExpectNear(scores[5].token_logprobs, tensor("all.logprobs.0").data);
+  ExpectNear(scores[17].token_logprobs, tensor("decoder.logprobs.0").data);
+  ExpectNear(scores[18].token_logprobs, Expected(0, true));
 }
 
 TEST_F(ScorerTest, SumAndMeanAreOfTheTokens) {
