@@ -13,8 +13,8 @@ namespace ddpt {
 // A LatentEngine's weights on a GPU. Immutable, thread-safe.
 class CudaEngine {
  public:
-  // Whether a GPU may draw from such a denoiser: reading X0, 1..8 layers, a latent width that is a
-  // multiple of 32 up to 1,024, and D a multiple of 32.
+  // Whether a GPU may draw from such a denoiser: no prefix, reading X0, 1..8 layers, a latent width
+  // that is a multiple of 32 up to 1,024, and D a multiple of 32.
   static bool Supports(const DenoiserSpec& spec);
 
   // Blocks for the copy. FAILED_PRECONDITION where this build has no CUDA, the machine no such GPU,

@@ -54,7 +54,7 @@ absl::Status CheckZero(Method method, std::string_view name, std::span<const flo
 }
 
 absl::Status CheckMethod(const DenoiserSpec& spec, const DenoiserWeights& weights) {
-  const bool tuned = spec.method == Method::kPromptTuning;
+  const bool tuned = HasOnePrompt(spec.method);
   if (tuned || spec.method == Method::kGenerator) {
     DDPT_RETURN_IF_ERROR(CheckZero(spec.method, "down.weight", weights.down_weight));
   }

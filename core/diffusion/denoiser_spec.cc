@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::string_view kFormat = "ddpt-denoiser";
 constexpr std::string_view kFormatVersion = "1";
-constexpr int64_t kMaxSize = int64_t{1} << 20;
+constexpr int64_t kMaxSize = int64_t{1} << 20, kMaxPrefixSize = int64_t{1} << 24;
+constexpr int64_t kMaxWidth = 16384;
 constexpr int64_t kMaxWeights = int64_t{1} << 28;
 constexpr double kMinBeta = 1e-9;
 constexpr double kMinAlphaBar = 1e-30;
@@ -30,8 +31,8 @@ constexpr size_t kMaxExtraValueBytes = 4096;
 constexpr std::array<std::string_view, 3> kReadings = {"x0", "x0_residual", "residual"};
 constexpr std::array<std::string_view, 2> kSchedules = {"linear", "cosine"};
 constexpr std::array<std::string_view, 4> kReferences = {"ema", "zero", "context", "on_policy"};
-constexpr std::array<std::string_view, 4> kMethods = {"ddpt", "generator", "prompt_tuning",
-                                                      "random"};
+constexpr std::array<std::string_view, 5> kMethods = {"ddpt", "generator", "prompt_tuning",
+                                                      "random", "prefix_tuning"};
 
 template <typename Enum, size_t kCount>
 std::optional<Enum> Find(const std::array<std::string_view, kCount>& names, std::string_view name) {
@@ -48,7 +49,7 @@ struct IntegerField {
 constexpr IntegerField kIntegers[] = {
     {"train_steps", &DenoiserSpec::train_steps, 1, 10000},
     {"context_length", &DenoiserSpec::context_length, 1, 256},
-    {"width", &DenoiserSpec::width, 1, 16384},
+    {"width", &DenoiserSpec::width, 1, int64_t{1} << 20},
     {"latent", &DenoiserSpec::latent, 1, 4096},
     {"layers", &DenoiserSpec::layers, 0, 8},
     {"time_features", &DenoiserSpec::time_features, 2, 1024},
@@ -102,6 +103,16 @@ absl::Status ValidateTexts(const DenoiserSpec& spec) {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckPrefix(const DenoiserSpec& spec) {
+  if (spec.reading != Reading::kX0) {
+    return FieldError("reading", absl::StrCat(Quote(Name(spec.reading)),
+                                              " does not go with method prefix_tuning"));
+  }
+  if (spec.condition_width == 0) return absl::OkStatus();
+  return FieldError("condition_width",
+                    absl::StrCat(spec.condition_width, " does not go with method prefix_tuning"));
 }
 
 // Takes keys out of the metadata; the first problem stays in `status`.
@@ -164,6 +175,10 @@ std::string_view Name(ScheduleKind schedule) { return kSchedules[static_cast<siz
 std::string_view Name(Reference reference) { return kReferences[static_cast<size_t>(reference)]; }
 std::string_view Name(Method method) { return kMethods[static_cast<size_t>(method)]; }
 
+bool HasOnePrompt(Method method) {
+  return method == Method::kPromptTuning || method == Method::kPrefixTuning;
+}
+
 std::optional<Reading> ParseReading(std::string_view name) {
   return Find<Reading>(kReadings, name);
 }
@@ -180,12 +195,19 @@ absl::Status ValidateSpec(const DenoiserSpec& spec) {
     const int64_t value = spec.*field.member;
     if (value < field.low || value > field.high) return Outside(field, absl::StrCat(value));
   }
+  const bool prefix = spec.method == Method::kPrefixTuning;
+  if (prefix) {
+    DDPT_RETURN_IF_ERROR(CheckPrefix(spec));
+  } else if (spec.width > kMaxWidth) {
+    return FieldError("width", absl::StrCat(spec.width, " is outside 1..", kMaxWidth));
+  }
   if (spec.time_features % 2 != 0) {
     return FieldError("time_features", absl::StrCat(spec.time_features, " is not even"));
   }
-  if (spec.size() > kMaxSize) {
-    return FieldError("width", absl::StrCat("context_length * width = ", spec.size(),
-                                            ", the limit is ", kMaxSize));
+  const int64_t most = prefix ? kMaxPrefixSize : kMaxSize;
+  if (spec.size() > most) {
+    return FieldError(
+        "width", absl::StrCat("context_length * width = ", spec.size(), ", the limit is ", most));
   }
   if (spec.latent * spec.size() > kMaxWeights) {
     return FieldError("latent",

@@ -21,11 +21,14 @@ enum class ScheduleKind { kLinear, kCosine };
 // x_ref of the forward process: a moving average of x0_hat, zero, the context's embedding, or
 // x0_hat of the same noise and condition at t = T, so that x_t lies where sampling goes by.
 enum class Reference { kEma, kZero, kContext, kOnPolicy };
-// How the weights came about. kGenerator has W = 0, kPromptTuning W = 0 and U = 0.
-enum class Method { kDdpt, kGenerator, kPromptTuning, kRandom };
+// How the weights came about. kGenerator has W = 0, kPromptTuning W = 0 and U = 0; so has
+// kPrefixTuning, whose prompt is a prefix: keys and values (core/model/prefixes.h).
+enum class Method { kDdpt, kGenerator, kPromptTuning, kRandom, kPrefixTuning };
+// Whether W = 0 and U = 0: the denoiser has one prompt, E + u.
+bool HasOnePrompt(Method method);
 
 // The words of files and receipts: "x0", "x0_residual", "residual"; "linear", "cosine"; "ema",
-// "zero", "context", "on_policy"; "ddpt", "generator", "prompt_tuning", "random".
+// "zero", "context", "on_policy"; "ddpt", "generator", "prompt_tuning", "random", "prefix_tuning".
 std::string_view Name(Reading reading);
 std::string_view Name(ScheduleKind schedule);
 std::string_view Name(Reference reference);
@@ -43,7 +46,9 @@ struct DenoiserSpec {
   double beta_end = 0.02;       // alpha-bar must stay above 1e-30
   int64_t train_steps = 2000;   // T, 1..10,000
   int64_t context_length = 10;  // n, 1..256 context tokens
-  int64_t width = 1024;         // w, 1..16,384, the encoder's; n * w at most 2^20
+  int64_t width = 1024;         // w, 1..16,384, the encoder's; n * w at most 2^20; of a prefix
+                                // 1..2^20, n * w at most 2^24, which needs reading kX0 and no
+                                // condition
   int64_t latent = 256;         // h, 1..4,096; h * n * w at most 2^28
   int64_t layers = 2;           // residual hidden layers, 0..8
   int64_t time_features = 64;   // even, 2..1,024

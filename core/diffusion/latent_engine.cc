@@ -52,7 +52,9 @@ LatentEngine::LatentEngine(std::shared_ptr<const Denoiser> denoiser, WeightType 
   const DenoiserWeights& weights = denoiser_->weights();
   const size_t h = spec().latent, size = spec().size(), c = spec().condition_width;
   const bool residual = spec().reading != Reading::kX0;
-  down_ = PackedAffine(weights.down_weight, {}, h, size);
+  if (spec().method != Method::kPrefixTuning) {
+    down_ = PackedAffine(weights.down_weight, {}, h, size);
+  }
   feedback_ = Feedback(spec(), weights, type);
   up_ = PackedAffine(weights.up_weight, residual ? std::span<const float>() : weights.up_bias, size,
                      h, type);

@@ -48,7 +48,7 @@ class LatentEngine {
     return tables_->Get(options);
   }
 
-  // y = W x: [D] -> [h].
+  // y = W x: [D] -> [h]; 0 -> 0 for a prefix, where W = 0 would take 32 D numbers and more.
   const AffineView& down() const { return down_.view(); }
   // V_l a + d_l: [h] -> [h], l = 1..layers.
   const std::vector<PackedAffine>& hidden() const { return hidden_; }

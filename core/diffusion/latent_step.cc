@@ -126,8 +126,14 @@ void LatentStep::Run(Team::Member& member) {
   MovePart(panels, directions);
 }
 
-// y_T = W x_T; the rows share the pass over W.
+// y_T = W x_T; the rows share the pass over W. For a prefix it is 0 whatever x_T, which is not
+// drawn then: what stands in its place is written over by x0_hat.
 void LatentStep::BeginPart(Team::Member& member, PanelRange panels) {
+  if (engine_.down().inputs == 0) {
+    const auto [first, latents] = ElementsOf(panels, latent_);
+    for (float* state : begin_.out) std::fill_n(state + first, latents, 0.0f);
+    return;
+  }
   const size_t size = engine_.spec().size();
   const auto [begin, count] = ElementsOf(PartOf(member, size), size);
   for (const Draw& draw : begin_draws_) FillNormal(draw.key, {draw.out + begin, count}, begin);

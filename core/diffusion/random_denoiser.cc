@@ -34,7 +34,7 @@ DenoiserWeights RandomWeights(const DenoiserSpec& spec, uint64_t seed) {
   const auto per_root = [](double gain, int64_t inputs) {
     return gain / std::sqrt(static_cast<double>(inputs));
   };
-  const bool tuned = spec.method == Method::kPromptTuning;
+  const bool tuned = HasOnePrompt(spec.method);
   const bool blind = tuned || spec.method == Method::kGenerator;
   filler.Fill(blind ? 0 : per_root(1, spec.size()), &weights.down_weight);
   filler.Fill(0.1, &weights.down_bias);

@@ -77,5 +77,41 @@ TEST(DenoiserTest, BlindMethodsHaveZeroWeights) {
   EXPECT_TRUE(RandomDenoiser(spec, 3).ok());
 }
 
+DenoiserSpec PrefixSpec() {
+  DenoiserSpec spec = SmallSpec();
+  spec.method = Method::kPrefixTuning;
+  spec.latent = 1;
+  spec.layers = 0;
+  return spec;
+}
+
+// A token of CodeT5+ 16B has 417,792 numbers in the decoder's self-attention.
+TEST(DenoiserTest, APrefixMayBeWide) {
+  DenoiserSpec spec = PrefixSpec();
+  spec.width = 417'792;
+  spec.context_length = 20;
+  EXPECT_TRUE(ValidateSpec(spec).ok());
+  spec.context_length = 41;
+  EXPECT_EQ(FieldOf(ValidateSpec(spec)), "width");
+  spec.context_length = 1;
+  spec.width = (1 << 20) + 1;
+  EXPECT_EQ(FieldOf(ValidateSpec(spec)), "width");
+  spec = SmallSpec();
+  spec.width = 16'385;
+  EXPECT_EQ(FieldOf(ValidateSpec(spec)), "width");
+}
+
+TEST(DenoiserTest, APrefixIsNeitherNoisedNorConditioned) {
+  DenoiserSpec spec = PrefixSpec();
+  spec.condition_width = 4;
+  EXPECT_EQ(FieldOf(ValidateSpec(spec)), "condition_width");
+  spec = PrefixSpec();
+  spec.reading = Reading::kX0Residual;
+  EXPECT_EQ(FieldOf(ValidateSpec(spec)), "reading");
+  DenoiserWeights weights = ZeroWeights(PrefixSpec());
+  weights.down_weight[0] = 1;
+  EXPECT_EQ(FieldOf(Denoiser::Serialize(PrefixSpec(), weights).status()), "down.weight");
+}
+
 }  // namespace
 }  // namespace ddpt

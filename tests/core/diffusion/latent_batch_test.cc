@@ -43,6 +43,24 @@ TEST(LatentBatchTest, WithoutUpProjectionThePromptIsTheContextExactly) {
   }
 }
 
+TEST(LatentBatchTest, APrefixIsTheContextAndTheBiasWhateverTheSeed) {
+  DenoiserSpec spec = SmallSpec();
+  spec.method = Method::kPrefixTuning;
+  spec.latent = 1;
+  spec.layers = 0;
+  spec.width = 2048;
+  const DenoiserWeights weights = RandomWeights(spec, 1);
+  const auto engine = LatentEngine::Create(MakeDenoiser(spec, weights)).value();
+  EXPECT_LT(engine->bytes(), 4 * spec.size() * sizeof(float));  // W = 0 would take 32 rows
+  std::vector<float> expected = weights.up_bias;
+  for (size_t i = 0; i < expected.size(); ++i) expected[i] += weights.context[i];
+  auto batch = LatentBatch::Create(engine, 1).value();  // whose one place is used again
+  for (const Sampler sampler : {Sampler::kAncestral, Sampler::kDdim, Sampler::kDpmSolverPp2M}) {
+    ASSERT_TRUE(batch->Join({.seed = 7, .options = Options(sampler, 20)}).ok());
+    EXPECT_EQ(RunBatch(*batch)->data, expected);
+  }
+}
+
 TEST(LatentBatchTest, ResultHasTheShapeOfTheContext) {
   const auto prompt = RunAlone(RandomEngine(SmallSpec()), {.options = {.steps = 3}});
   EXPECT_THAT(prompt->shape, ::testing::ElementsAre(3, 21));
