@@ -10,6 +10,7 @@
 #include "core/base/philox.h"
 #include "core/model/batch.h"
 #include "core/model/language_model.h"
+#include "core/model/prefixes.h"
 
 namespace ddpt {
 namespace {
@@ -40,9 +41,13 @@ std::vector<uint32_t> Drawn(const std::vector<EncodedExample>& examples, uint64_
   return drawn;
 }
 
-Tensor Embedded(const LanguageModel& model, const std::vector<uint32_t>& ids) {
-  const at::Tensor rows = model.EmbedEncoderTokens(PadIds({&ids, 1}, model.geometry().device).ids);
-  return FromTorch(rows.squeeze(0));
+Tensor OfTokens(const LanguageModel& model, const TuningOptions& options,
+                const std::vector<uint32_t>& ids) {
+  const at::Tensor row = PadIds({&ids, 1}, model.geometry().device).ids;
+  if (options.method == Method::kPrefixTuning) {
+    return FromTorch(PackPrefix(model.KeysAndValues(row), options.prefix_place));
+  }
+  return FromTorch(model.EmbedEncoderTokens(row).squeeze(0));
 }
 
 }  // namespace
@@ -69,9 +74,9 @@ Tensor StartingContext(const LanguageModel& model, const TuningOptions& options,
   const int64_t length = options.context_length, width = model.geometry().encoder.width;
   switch (options.context_start) {
     case ContextStart::kText:
-      return Embedded(model, Repeated(text_ids, length));
+      return OfTokens(model, options, Repeated(text_ids, length));
     case ContextStart::kVocabulary:
-      return Embedded(model, Drawn(examples, options.seed, length));
+      return OfTokens(model, options, Drawn(examples, options.seed, length));
     case ContextStart::kRandom:
       break;
   }

@@ -51,8 +51,8 @@ GradientTuner::GradientTuner(const TuningOptions& options, const PromptNetwork& 
   signal_ = SqrtOf(alpha_bars, 1, 0, device);
   noise_ = SqrtOf(alpha_bars, -1, 1, device);
   calmness_ = at::ones({1});
-  reference_ = options.reference == Reference::kContext ? network.context().clone()
-                                                        : at::zeros_like(network.context());
+  reference_ = network.spec().reference == Reference::kContext ? network.context().clone()
+                                                               : at::zeros_like(network.context());
   if (options.weight_ema_decay == 0) return;
   for (const auto& [name, weight] : network.trained()) average_[name] = weight.detach().clone();
 }
@@ -106,6 +106,10 @@ at::Tensor GradientTuner::Noised(const Draws& draws) const {
 }
 
 at::Tensor GradientTuner::Propose(const std::vector<uint64_t>& batch) {
+  // A prefix is large and the same for all: one row, and nothing drawn.
+  if (network_.spec().method == Method::kPrefixTuning) {
+    return network_.Forward(at::empty({1, 0}), {}, {}, {}).unsqueeze(0);
+  }
   const Draws draws = DrawBatch(batch);
   return Denoise(Noised(draws), draws).unsqueeze(0);
 }
@@ -136,7 +140,8 @@ absl::StatusOr<Tuner::Metrics> GradientTuner::Update(const at::Tensor& proposed,
 
 void GradientTuner::UpdateAverages(const at::Tensor& x0) {
   const at::NoGradGuard no_grad;
-  if (options_.reference == Reference::kEma || options_.reference == Reference::kOnPolicy) {
+  const Reference kind = network_.spec().reference;
+  if (kind == Reference::kEma || kind == Reference::kOnPolicy) {
     reference_ = options_.ema_decay * reference_ + (1 - options_.ema_decay) * x0.mean(0, true);
   }
   // A short memory at first, so that the initial weights are forgotten.

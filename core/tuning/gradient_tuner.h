@@ -10,7 +10,8 @@ namespace ddpt {
 
 // DDPT, Eq. 3: draw t for each example, noise x_ref, denoise, and descend the gradient of the loss
 // with AdamW. With method kGenerator the same without x and t, with kPromptTuning one prompt
-// directly. Metrics "learning_rate" and "gradient_norm" (before clipping).
+// directly, with kPrefixTuning one prefix. Metrics "learning_rate" and "gradient_norm" (before
+// clipping).
 class GradientTuner final : public Tuner {
  public:
   // `train` gives the conditions.

@@ -47,7 +47,7 @@ absl::Status CheckNumbers(const TuningOptions& o) {
 absl::Status ValidateTuning(const TuningOptions& options) {
   DDPT_RETURN_IF_ERROR(CheckNumbers(options));
   if (options.method == Method::kRandom) {
-    return FieldError("method", "'random' cannot be trained; use ddpt, generator or prompt_tuning");
+    return FieldError("method", "'random' cannot be trained");
   }
   if (options.optimizer == Optimizer::kBbt && options.method != Method::kPromptTuning) {
     return FieldError("method", absl::StrCat("'", Piece(Name(options.method)),
@@ -65,13 +65,36 @@ absl::Status ValidateTuning(const TuningOptions& options) {
     return FieldError("options.reading",
                       absl::StrCat("'", Piece(Name(options.reading)), "' needs method ddpt"));
   }
-  if (options.method == Method::kPromptTuning && options.conditional) {
-    return FieldError("options.conditional", "true does not fit prompt_tuning: it has one prompt");
+  if (HasOnePrompt(options.method) && options.conditional) {
+    return FieldError(
+        "options.conditional",
+        absl::StrCat("true does not fit ", Piece(Name(options.method)), ": it has one prompt"));
   }
   const absl::Status sampler = ValidateSampling(options.validation, TunedSpec(options, 1, ""));
   return sampler.ok() ? sampler
                       : FieldError("options.validation_sampler",
                                    {sampler.message().data(), sampler.message().size()});
+}
+
+int64_t PromptWidth(const TuningOptions& options, const ModelGeometry& geometry) {
+  return options.method == Method::kPrefixTuning ? PrefixWidth(geometry, options.prefix_place)
+                                                 : geometry.encoder.width;
+}
+
+absl::Status FitTuning(const TuningOptions& options, const ModelGeometry& geometry) {
+  const int64_t width = PromptWidth(options, geometry);
+  if (options.method == Method::kPrefixTuning && !PrefixOfWidth(geometry, width)) {
+    return FieldError("options.prefix_place",
+                      absl::StrCat("the model's prefixes there are ", width,
+                                   " wide, as its soft prompts are, and so cannot be served"));
+  }
+  const absl::Status fits = ValidateSpec(TunedSpec(options, width, ""));
+  if (FieldOf(fits) != "width" && FieldOf(fits) != "latent") return fits;
+  return FieldError("options.context_length",
+                    absl::StrCat(options.context_length,
+                                 " vectors of this model do not fit into a "
+                                 "denoiser file: ",
+                                 fits.message()));
 }
 
 DenoiserSpec TunedSpec(const TuningOptions& options, int64_t width,
@@ -95,6 +118,13 @@ DenoiserSpec TunedSpec(const TuningOptions& options, int64_t width,
   if (options.optimizer == Optimizer::kBbt) {
     spec.reference = Reference::kZero;
     spec.extra["optimizer"] = "bbt";
+  }
+  if (options.method == Method::kPrefixTuning) {
+    // As small as can be: U and W are zero, and as large as the prefix for each unit.
+    spec.latent = 1;
+    spec.layers = 0;
+    spec.reference = Reference::kZero;
+    spec.extra["prefix"] = options.prefix_place == PrefixPlace::kAll ? "all" : "decoder";
   }
   return spec;
 }

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "core/diffusion/denoiser_spec.h"
 #include "core/diffusion/sampling.h"
+#include "core/model/geometry.h"
 #include "core/tuning/prompt_encoder.h"
 
 namespace ddpt {
@@ -21,7 +22,7 @@ enum class ContextStart { kText, kVocabulary, kRandom };
 // How a prompt is tuned. Budgets count optimizer steps, never seconds, so that a run can be
 // repeated.
 struct TuningOptions {
-  Method method = Method::kDdpt;            // kDdpt, kGenerator or kPromptTuning
+  Method method = Method::kDdpt;            // any but kRandom
   Optimizer optimizer = Optimizer::kAdamW;  // kBbt: kPromptTuning only
   uint64_t seed = 0;                        // of initial weights, noise and data order
   int64_t steps = 300;                      // 1..1,000,000
@@ -50,6 +51,8 @@ struct TuningOptions {
 
   int64_t context_length = 10;  // n, 1..64
   ContextStart context_start = ContextStart::kText;
+  // kPrefixTuning, which needs neither latent nor layers: where its keys and values stand.
+  PrefixPlace prefix_place = PrefixPlace::kAll;
   int64_t latent = 64;         // h, 1..1,024
   int64_t layers = 2;          // 0..8
   int64_t train_steps = 2000;  // T, 1..10,000
@@ -69,7 +72,13 @@ struct TuningOptions {
 // FieldError "options.<field>" with the value and the limit.
 absl::Status ValidateTuning(const TuningOptions& options);
 
-// The spec of the denoiser that these options make, for an encoder of width `width`.
+// The width of the prompts that these options make for a model: the encoder's, or that of a prefix.
+int64_t PromptWidth(const TuningOptions& options, const ModelGeometry& geometry);
+// FieldError where valid options do not fit the model: prompts that are too large for a denoiser
+// file, or a prefix that could not be told from a soft prompt.
+absl::Status FitTuning(const TuningOptions& options, const ModelGeometry& geometry);
+
+// The spec of the denoiser that these options make, for prompts of width `width`.
 DenoiserSpec TunedSpec(const TuningOptions& options, int64_t width,
                        const std::string& model_digest);
 

@@ -163,14 +163,31 @@ at::Tensor PreparedExamples::Conditions(const std::vector<uint64_t>& indices) {
   return at::stack(rows);
 }
 
-PreparedExamples::Losses PreparedExamples::Score(const std::vector<uint64_t>& indices,
-                                                 const at::Tensor& prompts) {
+// What is kept, or, under a prefix in the decoder, all of it anew.
+DecoderTrunk PreparedExamples::Trunk(const std::vector<uint64_t>& indices,
+                                     const Prefixes& prefixes) {
+  if (!prefixes.decoder.empty()) {
+    std::vector<std::vector<uint32_t>> before, answers;
+    for (const uint64_t index : indices) {
+      before.push_back(DecoderPrefixIds(*model_, examples_[index]));
+      answers.push_back(examples_[index].answer_ids);
+    }
+    const TargetBatch targets = BuildTargets(before, answers, model_->geometry().device);
+    return model_->Trunk(targets.decoder_ids, targets.positions, prefixes);
+  }
   std::vector<std::shared_ptr<const Prepared>> prepared;
   std::vector<const DecoderTrunk*> trunks;
-  std::vector<std::vector<uint32_t>> instructions, answers;
   for (const uint64_t index : indices) {
     prepared.push_back(Get(index));
     trunks.push_back(&prepared.back()->trunk);
+  }
+  return StackTrunks(trunks);
+}
+
+PreparedExamples::Losses PreparedExamples::Score(const std::vector<uint64_t>& indices,
+                                                 const at::Tensor& prompts) {
+  std::vector<std::vector<uint32_t>> instructions, answers;
+  for (const uint64_t index : indices) {
     instructions.push_back(examples_[index].instruction_ids);
     answers.push_back(examples_[index].answer_ids);
   }
@@ -178,9 +195,10 @@ PreparedExamples::Losses PreparedExamples::Score(const std::vector<uint64_t>& in
   const PaddedIds ids = PadIds(instructions, device);
   const EncoderBatch input =
       prompts.defined() ? WithPrompt(*model_, prompts, ids) : WithoutPrompt(*model_, ids);
-  const at::Tensor states = model_->Encode(input.embeddings, input.mask);
+  const at::Tensor states = model_->Encode(input.embeddings, input.mask, input.prefixes);
   const PaddedIds targets = PadIds(answers, device);
-  const at::Tensor logits = model_->Head(StackTrunks(trunks), states, input.mask);
+  const at::Tensor logits =
+      model_->Head(Trunk(indices, input.prefixes), states, input.mask, input.prefixes);
   return {logits, TargetLogProbs(logits, targets.ids), targets.mask};
 }
 

@@ -11,7 +11,9 @@
 
 namespace ddpt {
 
+struct DecoderTrunk;
 class LanguageModel;
+struct Prefixes;
 class Tokenizer;
 class TrunkFile;
 
@@ -22,7 +24,7 @@ struct EncodedExample {
 };
 
 // Tokenises all examples. INVALID_ARGUMENT names the example (from 1), its length and the model's
-// positions where `context_length` vectors and the example do not fit.
+// positions where `context_length` vectors in the encoder and the example do not fit.
 absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& model,
                                                            const Tokenizer& tokenizer,
                                                            const Dataset& dataset,
@@ -67,13 +69,14 @@ class PreparedExamples {
     at::Tensor log_probs;  // [B, P], of the answer's tokens
     at::Tensor mask;       // [B, P] bool, true at the answer's tokens
   };
-  // Cross-entropy of the examples under prompts [B, n, w], or under none for an undefined tensor,
-  // teacher-forced through encoder, cross-attention and head only. Differentiable with respect to
-  // `prompts`.
+  // Cross-entropy of the examples under prompts [B, n, w], one [1, n, w] for all, or none for an
+  // undefined tensor, teacher-forced through encoder, cross-attention and head only; under
+  // prefixes, which the decoder sees, through all of it. Differentiable with respect to `prompts`.
   Losses Score(const std::vector<uint64_t>& indices, const at::Tensor& prompts);
 
  private:
   struct Prepared;
+  DecoderTrunk Trunk(const std::vector<uint64_t>& indices, const Prefixes& prefixes);
   std::shared_ptr<const Prepared> Get(uint64_t index);
   std::shared_ptr<const Prepared> FromFile(const EncodedExample& example,
                                            const std::vector<uint32_t>& prefix) const;

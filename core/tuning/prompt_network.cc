@@ -41,7 +41,7 @@ std::map<std::string, std::vector<int64_t>> Shapes(const DenoiserSpec& spec) {
 }
 
 bool IsTrained(const std::string& name, Method method, bool encoder) {
-  if (method == Method::kPromptTuning) return name == "up.bias" && !encoder;
+  if (HasOnePrompt(method)) return name == "up.bias" && !encoder;
   const bool sees_noise = name == "down.weight" || name.starts_with("time.");
   return method == Method::kDdpt || !sees_noise;
 }
@@ -110,7 +110,7 @@ at::Tensor PromptNetwork::UpBias(const Tensors& trained) const {
 at::Tensor PromptNetwork::Forward(const at::Tensor& x, const at::Tensor& t,
                                   const at::Tensor& condition, const at::Tensor& kept) const {
   const int64_t rows = x.size(0);
-  if (spec_.method == Method::kPromptTuning) return UpBias(trained_).expand({rows, -1});
+  if (HasOnePrompt(spec_.method)) return UpBias(trained_).expand({rows, -1});
 
   at::Tensor z = Weight("down.bias").expand({rows, -1});
   if (spec_.method == Method::kDdpt) {

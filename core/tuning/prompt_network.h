@@ -19,6 +19,7 @@ namespace ddpt {
 //   kGenerator     all but W and tau: x = 0, t fixed
 //   kPromptTuning  u alone: one prompt, context + u; or, with a prompt encoder, the encoder's
 //                  tensors, whose output is u
+//   kPrefixTuning  u alone
 // A new network has U = 0 and u = 0, so its prompt is the context itself. Not thread-safe.
 class PromptNetwork {
  public:

@@ -14,6 +14,7 @@
 #include "core/base/status.h"
 #include "core/model/batch.h"
 #include "core/model/language_model.h"
+#include "core/model/prefixes.h"
 #include "core/tuning/black_box_tuner.h"
 #include "core/tuning/context.h"
 #include "core/tuning/gradient_tuner.h"
@@ -47,6 +48,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const L
   if (data.train.empty()) return FieldError("data", "holds no training examples");
   if (data.validation.empty()) return FieldError("data", "holds no validation examples");
   if (data.context_ids.empty()) return FieldError("options.context_text", "holds no tokens");
+  DDPT_RETURN_IF_ERROR(FitTuning(options, model->geometry()));
   const Tensor context = data.start.data.empty()
                              ? StartingContext(*model, options, data.context_ids, data.train)
                              : data.start;
@@ -60,8 +62,8 @@ Trainer::Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions
     : model_(std::move(model)),
       options_(options),
       limits_(MicroBatchLimitsFor(model_->geometry(), options.micro_batch_size)),
-      network_(TunedSpec(options, model_->geometry().encoder.width, model_->digest()), context,
-               options.seed, model_->geometry().device,
+      network_(TunedSpec(options, PromptWidth(options, model_->geometry()), model_->digest()),
+               context, options.seed, model_->geometry().device,
                EncoderOf(options, model_->geometry().encoder.width)),
       train_(model_, std::move(data.train), options.conditional,
              {trunks.memory_bytes / 4 * 3, trunks.file}),
@@ -89,7 +91,7 @@ at::Tensor Trainer::ScoreOne(const std::vector<uint64_t>& batch, const at::Tenso
     for (const int64_t row : piece) indices.push_back(batch[row]);
     const at::Tensor rows =
         x0.size(0) == 1
-            ? x0.expand({int64_t(piece.size()), -1})
+            ? x0
             : x0.index_select(0, at::tensor(at::IntArrayRef(piece), at::kLong).to(x0.device()));
     const at::Tensor prompts = network_.context() + rows;
     const auto scored =
@@ -159,9 +161,11 @@ absl::StatusOr<ValidationReport> Trainer::Measure(const std::shared_ptr<const De
   const at::NoGradGuard no_grad;
   const DenoiserSpec& spec = denoiser->spec();
   const int64_t width = model_->geometry().encoder.width;
-  if (spec.width != width || (spec.condition_width != 0 && spec.condition_width != width)) {
+  if (!TakesPromptWidth(model_->geometry(), spec.width) ||
+      (spec.condition_width != 0 && spec.condition_width != width)) {
     return absl::InvalidArgumentError(absl::StrCat("the denoiser's prompts are ", spec.width,
-                                                   " wide, but the model's encoder is ", width));
+                                                   " wide, the model's are ",
+                                                   PromptWidths(model_->geometry())));
   }
   std::vector<std::vector<float>> conditions;
   for (uint64_t i = 0; spec.condition_width > 0 && i < validation_.size(); ++i) {
@@ -231,13 +235,19 @@ std::string Trainer::Identity() const {
       o.optimizer == Optimizer::kBbt
           ? absl::StrCat(" bbt ", o.subspace_width, " ", o.population, " ", HexDouble(o.sigma))
           : "";
+  const std::string encoder =
+      o.prompt_encoder
+          ? absl::StrCat(" encoder ", int(*o.prompt_encoder), " ", o.prompt_encoder_width)
+          : "";
+  const std::string prefix =
+      o.method == Method::kPrefixTuning ? absl::StrCat(" prefix ", int(o.prefix_place)) : "";
   return absl::StrCat(
       model_->digest(), " ", Piece(model_->geometry().habits.name), " ", train_.size(), " ",
       validation_.size(), " ", int(o.method), " ", o.seed, " ", o.steps, " ", o.batch_size, " ",
       o.micro_batch_size, " ", HexDouble(o.learning_rate), " ", o.warmup_steps, " ",
       HexDouble(o.weight_decay), " ", HexDouble(o.clip_norm), " ", o.context_length, " ", o.latent,
       " ", o.layers, " ", o.train_steps, " ", int(o.reading), " ", int(o.reference), " ",
-      HexDouble(o.ema_decay), " ", o.conditional, " ", HexDouble(o.condition_dropout), bbt);
+      HexDouble(o.ema_decay), " ", o.conditional, " ", HexDouble(o.condition_dropout), " ", HexDouble(o.weight_ema_decay), " ", int(o.context_start), bbt, encoder, prefix);
 }
 
 }  // namespace ddpt

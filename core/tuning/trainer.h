@@ -42,8 +42,10 @@ struct ValidationReport {
 };
 
 // Trains one denoiser through a frozen model: a Tuner proposes prompts, which are put in front of
-// the instruction, and improves them by the cross-entropy on the reference code, which it
-// back-propagates (GradientTuner) or takes as it is (BlackBoxTuner).
+// the instruction (prefixes: keys and values in front of those of the tokens, at first the ones
+// that the model has for the context; no network makes them), and improves them by the
+// cross-entropy on the reference code, which it back-propagates (GradientTuner) or takes as it is
+// (BlackBoxTuner).
 //
 //   while (!trainer->done()) { Step(); if (trainer->validation_due()) { Validate(); SaveState(); }
 //   }

@@ -60,7 +60,38 @@ INSTANTIATE_TEST_SUITE_P(
                     o.method = Method::kPromptTuning;
                     o.conditional = true;
                   },
-                  "true"}));
+                  "true"},
+        BadOption{"options.conditional",
+                  [](auto& o) {
+                    o.method = Method::kPrefixTuning;
+                    o.conditional = true;
+                  },
+                  "prefix_tuning"}));
+
+ModelGeometry GeometryOf(int64_t encoder_width, int64_t decoder_layers) {
+  ModelGeometry geometry;
+  geometry.encoder.width = encoder_width;
+  geometry.decoder_self = {.layers = decoder_layers, .heads = 24, .head_width = 256};
+  return geometry;
+}
+
+TEST(TuningOptionsTest, PrefixesMustFitIntoADenoiserFile) {
+  TuningOptions options;
+  options.method = Method::kPrefixTuning;
+  options.prefix_place = PrefixPlace::kDecoder;
+  options.context_length = 40;
+  EXPECT_TRUE(FitTuning(options, GeometryOf(1024, 34)).ok());
+  options.context_length = 41;
+  const absl::Status status = FitTuning(options, GeometryOf(1024, 34));
+  EXPECT_EQ(FieldOf(status), "options.context_length");
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("16777216"));
+}
+
+TEST(TuningOptionsTest, PrefixesMustDifferFromSoftPrompts) {
+  TuningOptions options;
+  options.method = Method::kPrefixTuning;
+  EXPECT_EQ(FieldOf(FitTuning(options, GeometryOf(2 * 24 * 256, 1))), "options.prefix_place");
+}
 
 }  // namespace
 }  // namespace ddpt

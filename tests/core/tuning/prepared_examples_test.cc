@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "core/base/safetensors.h"
 #include "core/decoding/request.h"
 #include "core/model/language_model.h"
 #include "core/model/load.h"
@@ -72,6 +73,25 @@ TEST_P(StoredTrunksTest, TheFileTakesWhatMemoryHasNoRoomFor) {
   EXPECT_GT(half.kept_bytes(), 0u);
   EXPECT_GT(file->entries(), 0u);
   EXPECT_LT(file->entries(), 5u);
+}
+
+// The decoder sees a prefix, so there is no trunk to keep.
+TEST_P(StoredTrunksTest, UnderAPrefixTheDecoderRunsInFull) {
+  const auto file =
+      SafetensorsFile::Open(Golden::Directory(GetParam()) + "/prefix.safetensors").value();
+  PreparedExamples examples = Prepare({});
+  for (const std::string place : {"all", "decoder"}) {
+    const auto tensor = [&](const std::string& key) {
+      return ToTorch(file->tensors().at(place + key).ToTensor(), TestDevice());
+    };
+    const auto found = examples.Score({0, 1}, tensor(".prefix").unsqueeze(0));
+    for (const int64_t row : {0, 1}) {
+      const at::Tensor expected = tensor(".logprobs." + std::to_string(row));
+      const at::Tensor log_probs = found.log_probs[row].narrow(0, 0, expected.size(0));
+      EXPECT_LT(Difference(log_probs, expected), 1e-4);
+    }
+  }
+  EXPECT_EQ(examples.kept_bytes(), 0u);
 }
 
 }  // namespace

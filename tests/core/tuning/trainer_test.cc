@@ -1,5 +1,6 @@
 #include "core/tuning/trainer.h"
 
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +8,7 @@
 
 #include "core/base/digest.h"
 #include "core/decoding/scorer.h"
+#include "core/model/batch.h"
 #include "core/model/codet5p_model.h"
 #include "core/model/random_weights.h"
 
@@ -48,7 +50,7 @@ TuningOptions SmallOptions(Method method) {
   options.latent = 8;
   options.train_steps = 50;
   options.validation.steps = 50;
-  options.learning_rate = method == Method::kPromptTuning ? 0.03 : 0.004;
+  options.learning_rate = HasOnePrompt(method) ? 0.03 : 0.004;
   return options;
 }
 
@@ -76,6 +78,12 @@ TuningOptions OnPolicy() {
   return options;
 }
 
+TuningOptions SmallPrefix(PrefixPlace place) {
+  TuningOptions options = SmallOptions(Method::kPrefixTuning);
+  options.prefix_place = place;
+  return options;
+}
+
 std::unique_ptr<Trainer> MakeTrainer(const TuningOptions& options, float head_bias = 0) {
   auto trainer = Trainer::Create(
       TinyModel(head_bias), options,
@@ -100,7 +108,10 @@ INSTANTIATE_TEST_SUITE_P(Methods, TrainerTest,
                                            SmallOptions(Method::kGenerator),
                                            SmallOptions(Method::kPromptTuning), SmallBlackBox(),
                                            WithEncoder(PromptEncoder::Kind::kMlp),
-                                           WithEncoder(PromptEncoder::Kind::kLstm), OnPolicy()));
+                                           WithEncoder(PromptEncoder::Kind::kLstm), OnPolicy(),
+
+                                           SmallPrefix(PrefixPlace::kAll),
+                                           SmallPrefix(PrefixPlace::kDecoder)));
 
 TEST_P(TrainerTest, LowersTheValidationLossThroughTheServedSampler) {
   TuningOptions options = GetParam();
@@ -123,6 +134,20 @@ TEST_P(TrainerTest, GoesOnFromASavedStateToTheSameBytes) {
   EXPECT_EQ(Sha256Hex(resumed->SaveState()), Sha256Hex(unbroken->SaveState()));
 }
 
+// The context {2, 4, 2} in words, or, of a prefix, in the keys and values that the model has for
+// it.
+PromptedRequest UnderTheContext(const TuningOptions& options, const LanguageModel& model) {
+  PromptedRequest request;
+  if (options.method != Method::kPrefixTuning) {
+    request.manual_ids = {2, 4, 2};
+    return request;
+  }
+  const at::Tensor ids = at::tensor({2, 4, 2}, at::kLong).unsqueeze(0);
+  request.soft_prompt = std::make_shared<const Tensor>(
+      FromTorch(PackPrefix(model.KeysAndValues(ids), options.prefix_place)));
+  return request;
+}
+
 // Identities (c) and (d): before its first step the prompt is the context's tokens.
 TEST_P(TrainerTest, StartsAtTheContextsTokens) {
   const auto trainer = MakeTrainer(GetParam());
@@ -130,9 +155,8 @@ TEST_P(TrainerTest, StartsAtTheContextsTokens) {
   const auto model = TinyModel();
   double sum = 0, tokens = 0;
   for (const EncodedExample& example : Examples(10, 3)) {
-    PromptedRequest request;
+    PromptedRequest request = UnderTheContext(GetParam(), *model);
     request.instruction_ids = example.instruction_ids;
-    request.manual_ids = {2, 4, 2};
     sum += ScoreAnswer(*model, {request}, example.answer_ids)->front().nll_sum;
     tokens += example.answer_ids.size();
   }
