@@ -48,7 +48,8 @@ void AddNumbers(CLI::App& command, Options& options) {
   };
   whole("--steps", &Options::set_steps, "Optimizer steps, of bbt generations; default 300");
   whole("--batch-size", &Options::set_batch_size, "Examples a step; default 32");
-  real("--learning-rate", &Options::set_learning_rate, "Default 0.001; prompt tuning 0.03");
+  real("--learning-rate", &Options::set_learning_rate,
+       "Default 0.001; prompt tuning 0.03, prefix tuning 0.01");
   whole("--checkpoint-every", &Options::set_checkpoint_every, "Optimizer steps; default 50");
   whole("--warmup-steps", &Options::set_warmup_steps, "Default 5 % of the steps");
   whole("--micro-batch-size", &Options::set_micro_batch_size,
@@ -92,6 +93,10 @@ void AddChoices(CLI::App& command, v1::TrainRequest& request) {
       command, "--context-start", *v1::ContextStart_descriptor(), "CONTEXT_START_",
       [&](int value) { options.set_context_start(static_cast<v1::ContextStart>(value)); },
       "Default text");
+  AddEnumFlag(
+      command, "--prefix-place", *v1::PrefixPlace_descriptor(), "PREFIX_PLACE_",
+      [&](int value) { options.set_prefix_place(static_cast<v1::PrefixPlace>(value)); },
+      "prefix_tuning: default all");
   AddEnumFlag(
       command, "--promote", *v1::PromotePolicy_descriptor(), "PROMOTE_POLICY_",
       [&](int value) { request.set_promote(static_cast<v1::PromotePolicy>(value)); },

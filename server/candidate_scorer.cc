@@ -22,8 +22,10 @@ struct CandidateScorer::Work {
 
   absl::Status Load() {
     DDPT_ASSIGN_OR_RETURN(const Dataset dataset, datasets.Get(digest));
-    DDPT_ASSIGN_OR_RETURN(examples, EncodeExamples(*base->model, *base->tokenizer, dataset,
-                                                   prompts.front()->shape[0]));
+    const std::vector<int64_t>& shape = prompts.front()->shape;
+    DDPT_ASSIGN_OR_RETURN(
+        examples, EncodeExamples(*base->model, *base->tokenizer, dataset,
+                                 EncoderPositions(base->model->geometry(), shape[0], shape[1])));
     return absl::OkStatus();
   }
 

@@ -74,6 +74,11 @@ absl::Status DescribeWork::DrawCloud(const ResolvedPrompt& prompt) {
   prompt_ = prompt.soft;
   manual_ids_ = prompt.manual_ids;
   if (!prompt_) DDPT_RETURN_IF_ERROR(CheckWords());
+  if (prompt_ && PrefixOfWidth(base_->model->geometry(), prompt_->shape[1])) {
+    return FieldError(
+        "prompt", absl::StrCat("is a prefix, ", ShapeString(prompt_->shape),
+                               ": keys and values of attention layers, which no tokens are near"));
+  }
   if (!prompt.receipt) return Submit();
   const v1::Receipt& receipt = *prompt.receipt;
   cloud_.set_task(receipt.task());

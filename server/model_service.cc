@@ -34,6 +34,9 @@ void FillInfo(const BaseModel& base, v1::ModelInfo* info) {
   info->set_start_token(geometry.start_token);
   info->set_end_token(geometry.end_token);
   info->set_habits(std::string(geometry.habits.name));
+  info->set_prefix_width(static_cast<uint64_t>(PrefixWidth(geometry, PrefixPlace::kAll)));
+  info->set_decoder_prefix_width(
+      static_cast<uint64_t>(PrefixWidth(geometry, PrefixPlace::kDecoder)));
 }
 
 }  // namespace

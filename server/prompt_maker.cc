@@ -14,6 +14,7 @@ namespace ddpt {
 namespace {
 
 constexpr size_t kDigestBytes = 16;
+constexpr uint64_t kMostNumbers = uint64_t{1} << 30;  // of one request's draws
 
 size_t BestOf(const v1::SampleRequest& request) {
   return std::max<size_t>(request.sampling().best_of(), 1);
@@ -61,6 +62,10 @@ absl::Status Prepare(const v1::SampleRequest& request, const LoadedTask& task,
   DDPT_RETURN_IF_ERROR(ValidateResponseSize(count, request.omit_embedding(),
                                             request.embedding_dtype(), spec, limits));
   draws.count = count * BestOf(request);
+  if (draws.count * static_cast<uint64_t>(spec.size()) > kMostNumbers) {
+    return FieldError("count", absl::StrCat(draws.count, " draws of ", spec.size(),
+                                            " numbers are above the limit of ", kMostNumbers));
+  }
   if (BestOf(request) > 1) DDPT_RETURN_IF_ERROR(CheckBestOf(request, task, draws.count, limits));
   DDPT_ASSIGN_OR_RETURN(draws.options, FromProto(request.sampling(), spec));
   draws.full_space_noise = request.sampling().full_space_noise();

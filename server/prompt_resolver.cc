@@ -40,13 +40,15 @@ PromptResolver::PromptResolver(std::shared_ptr<const BaseModel> base, PromptMake
 absl::StatusOr<ResolvedPrompt> PromptResolver::Decode(const v1::Tensor& embedding,
                                                       const std::string& field) const {
   DDPT_RETURN_IF_ERROR(ValidateDataType(field + ".embedding.dtype", embedding.dtype()));
+  const ModelGeometry& geometry = base_->model->geometry();
   const uint32_t rows = embedding.shape_size() > 0 ? embedding.shape(0) : 0;
-  if (embedding.shape_size() != 2 || rows < 1 || rows > kMaxContext) {
+  if (embedding.shape_size() != 2 || rows < 1 || rows > kMaxContext ||
+      !TakesPromptWidth(geometry, embedding.shape(1))) {
     return FieldError(field + ".embedding",
-                      absl::StrCat("its shape must be [n, ", base_->model->geometry().encoder.width,
-                                   "] with n in 1..", kMaxContext));
+                      absl::StrCat("its shape must be [n, w] with n in 1..", kMaxContext,
+                                   " and w = ", PromptWidths(geometry)));
   }
-  const int64_t expected[] = {rows, base_->model->geometry().encoder.width};
+  const int64_t expected[] = {rows, embedding.shape(1)};
   DDPT_ASSIGN_OR_RETURN(Tensor tensor, FromProto(embedding, field + ".embedding", expected));
   ResolvedPrompt prompt;
   prompt.soft = std::make_shared<const Tensor>(std::move(tensor));
@@ -56,11 +58,10 @@ absl::StatusOr<ResolvedPrompt> PromptResolver::Decode(const v1::Tensor& embeddin
 absl::StatusOr<ResolvedPrompt> PromptResolver::FromMade(MadePrompts made) const {
   const DenoiserSpec& spec = made.task.engine->spec();
   const LanguageModel& model = *base_->model;
-  if (spec.width != model.geometry().encoder.width) {
+  if (!TakesPromptWidth(model.geometry(), spec.width)) {
     return absl::FailedPreconditionError(
         absl::StrCat("the prompts of task \"", made.task.task, "\" are ", spec.width,
-                     " wide, but the encoder of ", base_->name, " is ",
-                     model.geometry().encoder.width, " wide"));
+                     " wide, but those of ", base_->name, " are ", PromptWidths(model.geometry())));
   }
   if (!spec.base_model_digest.empty() && spec.base_model_digest != model.digest()) {
     return absl::FailedPreconditionError(

@@ -19,7 +19,7 @@ namespace ddpt {
 
 // A prompt as the model takes it.
 struct ResolvedPrompt {
-  std::shared_ptr<const Tensor> soft;  // [n, w], or null
+  std::shared_ptr<const Tensor> soft;  // or a prefix, [n, w], or null
   std::vector<uint32_t> manual_ids;    // words, or empty
   bool manual_in_decoder = false;
   std::string prompt_id;               // "" where it has none

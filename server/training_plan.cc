@@ -4,6 +4,7 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
+#include <span>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -48,11 +49,12 @@ absl::StatusOr<Method> MethodOf(v1::Method method) {
     case v1::METHOD_P_TUNING:
     case v1::METHOD_BBT:
       return Method::kPromptTuning;
+    case v1::METHOD_PREFIX_TUNING:
+      return Method::kPrefixTuning;
     default:
       return FieldError("method", absl::StrCat(v1::Method_IsValid(method) ? v1::Method_Name(method)
                                                                           : absl::StrCat(method),
-                                               " is not served; DDPT, GENERATOR, "
-                                               "PROMPT_TUNING, P_TUNING and BBT are"));
+                                               " is not served"));
   }
 }
 
@@ -89,37 +91,66 @@ absl::StatusOr<SamplingOptions> ValidationSampling(const v1::TrainingOptions& gi
                     {converted.status().message().data(), converted.status().message().size()});
 }
 
-// What belongs to one method only: BBT has no gradients and nothing that is noised, the others have
-// no search, and P-tuning alone a prompt encoder.
-absl::Status CheckMethodFields(const v1::TrainRequest& request) {
-  const v1::TrainingOptions& given = request.options();
-  const bool bbt = request.method() == v1::METHOD_BBT;
-  const bool p_tuning = request.method() == v1::METHOD_P_TUNING;
-  const struct {
-    const char* name;
-    bool set, fits;
-    const char* why;
-  } fields[] = {
-      {"learning_rate", given.has_learning_rate(), !bbt, "does not go with method BBT"},
-      {"warmup_steps", given.has_warmup_steps(), !bbt, "does not go with method BBT"},
-      {"weight_decay", given.has_weight_decay(), !bbt, "does not go with method BBT"},
-      {"clip_norm", given.has_clip_norm(), !bbt, "does not go with method BBT"},
-      {"weight_ema_decay", given.has_weight_ema_decay(), !bbt, "does not go with method BBT"},
-      {"reference", given.reference() != v1::REFERENCE_UNSPECIFIED, !bbt,
-       "does not go with method BBT"},
-      {"ema_decay", given.has_ema_decay(), !bbt, "does not go with method BBT"},
-      {"subspace_width", given.has_subspace_width(), bbt, "needs method BBT"},
-      {"population", given.has_population(), bbt, "needs method BBT"},
-      {"sigma", given.has_sigma(), bbt, "needs method BBT"},
-      {"prompt_encoder", given.prompt_encoder() != v1::PROMPT_ENCODER_UNSPECIFIED, p_tuning,
-       "needs method P_TUNING"},
-      {"prompt_encoder_width", given.has_prompt_encoder_width(), p_tuning,
-       "needs method P_TUNING"}};
-  for (const auto& field : fields) {
-    if (field.set && !field.fits)
-      return FieldError(absl::StrCat("options.", field.name), field.why);
+// An option that goes with one method alone, or with all others.
+struct MethodField {
+  const char* name;
+  bool set, of_method;
+};
+
+absl::Status CheckFields(std::span<const MethodField> fields, std::string_view method, bool is_it) {
+  for (const MethodField& field : fields) {
+    if (!field.set || field.of_method == is_it) continue;
+    return FieldError(
+        absl::StrCat("options.", field.name),
+        absl::StrCat(is_it ? "does not go with method " : "needs method ", Piece(method)));
   }
   return absl::OkStatus();
+}
+
+// BBT has no gradients and nothing that is noised; the others have no search.
+absl::Status CheckOptimizer(const v1::TrainRequest& request) {
+  const v1::TrainingOptions& given = request.options();
+  const MethodField fields[] = {
+      {"learning_rate", given.has_learning_rate(), false},
+      {"warmup_steps", given.has_warmup_steps(), false},
+      {"weight_decay", given.has_weight_decay(), false},
+      {"clip_norm", given.has_clip_norm(), false},
+      {"weight_ema_decay", given.has_weight_ema_decay(), false},
+      {"reference", given.reference() != v1::REFERENCE_UNSPECIFIED, false},
+      {"ema_decay", given.has_ema_decay(), false},
+      {"subspace_width", given.has_subspace_width(), true},
+      {"population", given.has_population(), true},
+      {"sigma", given.has_sigma(), true}};
+  return CheckFields(fields, "BBT", request.method() == v1::METHOD_BBT);
+}
+
+// A prefix has no network and nothing that is noised; the others have no place.
+absl::Status CheckPrefix(const v1::TrainRequest& request) {
+  const v1::TrainingOptions& given = request.options();
+  const MethodField fields[] = {
+      {"latent_width", given.has_latent_width(), false},
+      {"layers", given.has_layers(), false},
+      {"reference", given.reference() != v1::REFERENCE_UNSPECIFIED, false},
+      {"ema_decay", given.has_ema_decay(), false},
+      {"prefix_place", given.prefix_place() != v1::PREFIX_PLACE_UNSPECIFIED, true}};
+  DDPT_RETURN_IF_ERROR(
+      CheckFields(fields, "PREFIX_TUNING", request.method() == v1::METHOD_PREFIX_TUNING));
+  if (v1::PrefixPlace_IsValid(given.prefix_place())) return absl::OkStatus();
+  return FieldError("options.prefix_place",
+                    absl::StrCat(given.prefix_place(), " is no PrefixPlace"));
+}
+
+absl::Status CheckPromptEncoder(const v1::TrainRequest& request) {
+  const v1::TrainingOptions& given = request.options();
+  const MethodField fields[] = {
+      {"prompt_encoder", given.prompt_encoder() != v1::PROMPT_ENCODER_UNSPECIFIED, true},
+      {"prompt_encoder_width", given.has_prompt_encoder_width(), true}};
+  return CheckFields(fields, "P_TUNING", request.method() == v1::METHOD_P_TUNING);
+}
+
+double DefaultLearningRate(Method method) {
+  if (method == Method::kPrefixTuning) return 0.01;
+  return method == Method::kPromptTuning ? 0.03 : 1e-3;
 }
 
 absl::StatusOr<ContextStart> ContextStartOf(v1::ContextStart start) {
@@ -173,7 +204,12 @@ absl::StatusOr<TuningOptions> OptionsOf(const v1::TrainRequest& request) {
   TuningOptions options;
   DDPT_RETURN_IF_ERROR(StartOf(request).status());
   DDPT_ASSIGN_OR_RETURN(options.method, MethodOf(request.method()));
-  DDPT_RETURN_IF_ERROR(CheckMethodFields(request));
+  DDPT_RETURN_IF_ERROR(CheckOptimizer(request));
+  DDPT_RETURN_IF_ERROR(CheckPrefix(request));
+  DDPT_RETURN_IF_ERROR(CheckPromptEncoder(request));
+  if (given.prefix_place() == v1::PREFIX_PLACE_DECODER) {
+    options.prefix_place = PrefixPlace::kDecoder;
+  }
   if (request.method() == v1::METHOD_BBT) options.optimizer = Optimizer::kBbt;
   DDPT_ASSIGN_OR_RETURN(options.reference, ReferenceOf(given.reference()));
   if (!v1::Reading_IsValid(given.reading())) {
@@ -184,8 +220,8 @@ absl::StatusOr<TuningOptions> OptionsOf(const v1::TrainRequest& request) {
   if (request.method() == v1::METHOD_P_TUNING) {
     DDPT_ASSIGN_OR_RETURN(options.prompt_encoder, PromptEncoderOf(given.prompt_encoder()));
   }
-  const bool direct = options.method == Method::kPromptTuning && !options.prompt_encoder;
-  options.learning_rate = given.has_learning_rate() ? given.learning_rate() : direct ? 0.03 : 1e-3;
+  options.learning_rate =
+      given.has_learning_rate() ? given.learning_rate() : DefaultLearningRate(options.method);
   if (given.has_steps()) options.steps = given.steps();
   options.warmup_steps = given.has_warmup_steps() ? given.warmup_steps() : options.steps / 20;
   if (given.has_batch_size()) options.batch_size = given.batch_size();

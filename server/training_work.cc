@@ -63,7 +63,9 @@ absl::StatusOr<Trainer::Data> Encode(const TrainingResources& resources, const T
   const LanguageModel& model = *resources.base->model;
   const Tokenizer& tokenizer = *resources.base->tokenizer;
   Trainer::Data data;
-  const int64_t context = plan.options.context_length;
+  DDPT_RETURN_IF_ERROR(FitTuning(plan.options, model.geometry()));
+  const int64_t context = EncoderPositions(model.geometry(), plan.options.context_length,
+                                           PromptWidth(plan.options, model.geometry()));
   // Whole data sets, so that errors have the numbers that the caller knows the examples by.
   DDPT_ASSIGN_OR_RETURN(std::vector<EncodedExample> encoded,
                         EncodeExamples(model, tokenizer, texts.train, context));

@@ -101,9 +101,9 @@ absl::Status ValidateResponseSize(size_t count, bool omit_embedding, v1::DataTyp
   const size_t room = limits.max_message_bytes - kReceiptOverhead;
   if (count * each <= room) return absl::OkStatus();
   return FieldError(
-      "count",
-      absl::StrCat(count, " prompts of ", each, " bytes are above the message limit of ",
-                   limits.max_message_bytes, " bytes; the largest count is ", room / each));
+      "count", absl::StrCat(count, " prompts of ", each, " bytes are above the message limit of ",
+                            limits.max_message_bytes, " bytes; the largest count is ", room / each,
+                            omit_embedding ? "" : ", with omit_embedding it is larger"));
 }
 
 absl::Status ValidatePageSize(uint32_t page_size) {

@@ -289,8 +289,34 @@ TEST_F(TrainingDataTest, OptionsOutOfRangeNameTheField) {
 
 TEST_F(TrainingDataTest, MethodsThatAreNotServedAreRefused) {
   v1::TrainRequest request = Small();
-  request.set_method(v1::METHOD_PREFIX_TUNING);
-  ExpectRefused(request, "method", "METHOD_PREFIX_TUNING");
+  request.set_method(static_cast<v1::Method>(99));
+  ExpectRefused(request, "method", "99");
+}
+
+TEST_F(TrainingDataTest, PrefixTuningRefusesWhatItHasNoUseFor) {
+  struct Case {
+    std::string field;
+    std::function<void(v1::TrainingOptions&)> set;
+  };
+  const Case cases[] = {
+      {"options.latent_width", [](auto& options) { options.set_latent_width(8); }},
+      {"options.layers", [](auto& options) { options.set_layers(1); }},
+      {"options.reference", [](auto& options) { options.set_reference(v1::REFERENCE_ZERO); }},
+      {"options.ema_decay", [](auto& options) { options.set_ema_decay(0.9); }},
+      {"options.conditional", [](auto& options) { options.set_conditional(true); }},
+      {"options.population", [](auto& options) { options.set_population(10); }},
+      {"options.prefix_place",
+       [](auto& options) { options.set_prefix_place(static_cast<v1::PrefixPlace>(7)); }},
+  };
+  for (const Case& c : cases) {
+    v1::TrainRequest request = Small();
+    MakePrefix(request, v1::PREFIX_PLACE_ALL);
+    c.set(*request.mutable_options());
+    ExpectRefused(request, c.field, "");
+  }
+  v1::TrainRequest request = Small();
+  request.mutable_options()->set_prefix_place(v1::PREFIX_PLACE_DECODER);
+  ExpectRefused(request, "options.prefix_place", "PREFIX_TUNING");
 }
 
 TEST_F(TrainingDataTest, BlackBoxTuningRefusesWhatItHasNoUseFor) {

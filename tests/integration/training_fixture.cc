@@ -2,6 +2,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "client/status.h"
 #include "tests/integration/model_fixture.h"
 
@@ -53,6 +54,14 @@ v1::TrainRequest EndlessTraining(const std::string& operation_id) {
   request.mutable_options()->set_steps(10'000);
   request.mutable_options()->set_checkpoint_every(10'000);
   return request;
+}
+
+void MakePrefix(v1::TrainRequest& request, v1::PrefixPlace place) {
+  request.set_method(v1::METHOD_PREFIX_TUNING);
+  v1::TrainingOptions& options = *request.mutable_options();
+  options.clear_latent_width();
+  options.set_learning_rate(0.03);
+  options.set_prefix_place(place);
 }
 
 void MakeBlackBox(v1::TrainRequest& request) {
@@ -193,7 +202,7 @@ void TrainingTest::TearDownTestSuite() {
 
 std::string TrainingTest::Name() {
   const std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
-  return absl::AsciiStrToLower(name.substr(0, 60));
+  return absl::StrReplaceAll(absl::AsciiStrToLower(name.substr(0, 60)), {{"/", "-"}});
 }
 
 v1::TrainRequest TrainingTest::Small(const std::string& suffix) {

@@ -25,6 +25,8 @@ v1::TrainRequest SmallTraining(const std::string& operation_id);
 v1::TrainRequest EndlessTraining(const std::string& operation_id);
 // Makes it a search by BBT, small likewise.
 void MakeBlackBox(v1::TrainRequest& request);
+// Makes it prefix tuning.
+void MakePrefix(v1::TrainRequest& request, v1::PrefixPlace place);
 // The examples of SmallTraining as JSON Lines.
 std::string SmallDataFile();
 
