@@ -49,7 +49,7 @@ void AddNumbers(CLI::App& command, Options& options) {
   whole("--steps", &Options::set_steps, "Optimizer steps, of bbt generations; default 300");
   whole("--batch-size", &Options::set_batch_size, "Examples a step; default 32");
   real("--learning-rate", &Options::set_learning_rate,
-       "Default 0.001; prompt tuning 0.03, prefix tuning 0.01");
+       "Default 0.001; prompt and prefix tuning 0.03");
   whole("--checkpoint-every", &Options::set_checkpoint_every, "Optimizer steps; default 50");
   whole("--warmup-steps", &Options::set_warmup_steps, "Default 5 % of the steps");
   whole("--micro-batch-size", &Options::set_micro_batch_size,

@@ -44,9 +44,9 @@ absl::StatusOr<ResolvedPrompt> PromptResolver::Decode(const v1::Tensor& embeddin
   const uint32_t rows = embedding.shape_size() > 0 ? embedding.shape(0) : 0;
   if (embedding.shape_size() != 2 || rows < 1 || rows > kMaxContext ||
       !TakesPromptWidth(geometry, embedding.shape(1))) {
-    return FieldError(field + ".embedding",
-                      absl::StrCat("its shape must be [n, w] with n in 1..", kMaxContext,
-                                   " and w = ", PromptWidths(geometry)));
+    return FieldError(
+        field + ".embedding",
+        absl::StrCat("its shape must be ", PromptWidths(geometry), ", with n in 1..", kMaxContext));
   }
   const int64_t expected[] = {rows, embedding.shape(1)};
   DDPT_ASSIGN_OR_RETURN(Tensor tensor, FromProto(embedding, field + ".embedding", expected));

@@ -148,11 +148,6 @@ absl::Status CheckPromptEncoder(const v1::TrainRequest& request) {
   return CheckFields(fields, "P_TUNING", request.method() == v1::METHOD_P_TUNING);
 }
 
-double DefaultLearningRate(Method method) {
-  if (method == Method::kPrefixTuning) return 0.01;
-  return method == Method::kPromptTuning ? 0.03 : 1e-3;
-}
-
 absl::StatusOr<ContextStart> ContextStartOf(v1::ContextStart start) {
   switch (start) {
     case v1::CONTEXT_START_UNSPECIFIED:
@@ -220,8 +215,8 @@ absl::StatusOr<TuningOptions> OptionsOf(const v1::TrainRequest& request) {
   if (request.method() == v1::METHOD_P_TUNING) {
     DDPT_ASSIGN_OR_RETURN(options.prompt_encoder, PromptEncoderOf(given.prompt_encoder()));
   }
-  options.learning_rate =
-      given.has_learning_rate() ? given.learning_rate() : DefaultLearningRate(options.method);
+  const bool direct = HasOnePrompt(options.method) && !options.prompt_encoder;
+  options.learning_rate = given.has_learning_rate() ? given.learning_rate() : direct ? 0.03 : 1e-3;
   if (given.has_steps()) options.steps = given.steps();
   options.warmup_steps = given.has_warmup_steps() ? given.warmup_steps() : options.steps / 20;
   if (given.has_batch_size()) options.batch_size = given.batch_size();

@@ -78,10 +78,10 @@ absl::StatusOr<Trainer::Data> Encode(const TrainingResources& resources, const T
                         tokenizer.Encode(plan.context_text, {.field = "options.context_text"}));
   if (data.context_ids.empty()) return FieldError("options.context_text", "holds no tokens");
   data.start = plan.start;
-  const int64_t width = model.geometry().encoder.width;
+  const int64_t width = PromptWidth(plan.options, model.geometry());
   if (!data.start.shape.empty() && data.start.shape[1] != width) {
     return FieldError("start_prompt", absl::StrCat("is ", data.start.shape[1],
-                                                   " wide, but the model's encoder is ", width));
+                                                   " wide, but the method's prompts are ", width));
   }
   return data;
 }

@@ -27,10 +27,9 @@ absl::Status CheckPrompt(const Tensor& prompt, const ModelGeometry& geometry) {
   if (prompt.shape.size() != 2 || prompt.shape[0] < 1 ||
       !TakesPromptWidth(geometry, prompt.shape[1]) || prompt.shape[0] > geometry.max_positions ||
       prompt.data.size() != static_cast<size_t>(prompt.shape[0] * prompt.shape[1])) {
-    return FieldError(
-        "prompt.embedding",
-        absl::StrCat("shape ", ShapeString(prompt.shape), " is not [n, w] with n in 1..",
-                     geometry.max_positions, " and w = ", PromptWidths(geometry)));
+    return FieldError("prompt.embedding", absl::StrCat("shape ", ShapeString(prompt.shape),
+                                                       " is not ", PromptWidths(geometry),
+                                                       ", with n in 1..", geometry.max_positions));
   }
   for (const float value : prompt.data) {
     if (!std::isfinite(value)) return FieldError("prompt.embedding", "has values not finite");

@@ -45,9 +45,9 @@ bool TakesPromptWidth(const ModelGeometry& geometry, int64_t width) {
 }
 
 std::string PromptWidths(const ModelGeometry& geometry) {
-  return absl::StrCat(geometry.encoder.width, ", the width of the encoder, or of a prefix ",
-                      PrefixWidth(geometry, PrefixPlace::kAll), " or, in the decoder alone, ",
-                      PrefixWidth(geometry, PrefixPlace::kDecoder));
+  return absl::StrCat("[n, ", geometry.encoder.width, "], or of a prefix [n, ",
+                      PrefixWidth(geometry, PrefixPlace::kAll), "] or, in the decoder alone, [n, ",
+                      PrefixWidth(geometry, PrefixPlace::kDecoder), "]");
 }
 
 int64_t EncoderPositions(const ModelGeometry& geometry, int64_t n, int64_t width) {
