@@ -14,9 +14,10 @@ namespace ddpt {
 
 // Prefix tuning (Li & Liang, 2021), three prefixes as there, or the decoder's alone as in PEFT:
 // virtual tokens that a model has no embeddings of, but keys and values in each attention layer,
-// which are trained directly (no network makes them, as is PEFT's default). They stand before those of the row's own tokens and all of them
-// see them. They have no position: keys are stored as they are looked at (CodeT5+ does not rotate
-// them), T5 adds no relative bias, and the row's own tokens are where they are without a prefix.
+// which are trained directly (no network makes them, as is PEFT's default). They stand before those
+// of the row's own tokens and all of them see them. They have no position: keys are stored as they
+// are looked at (CodeT5+ does not rotate them), T5 adds no relative bias, and the row's own tokens
+// are where they are without a prefix.
 struct Prefixes {
   // Of the layers of one kind.
   struct Part {

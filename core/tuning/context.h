@@ -16,7 +16,8 @@ namespace ddpt {
 //   kText        embeddings of `text_ids` (not empty), repeated or cut to n
 //   kVocabulary  embeddings of tokens drawn from those that `examples` use, so that all are tokens
 //                that the model was trained on
-//   kRandom      (not for prefix tuning) normal numbers with the standard deviation of the model's embeddings
+//   kRandom      (not for prefix tuning) normal numbers with the standard deviation of the model's
+//   embeddings
 Tensor StartingContext(const LanguageModel& model, const TuningOptions& options,
                        std::span<const uint32_t> text_ids,
                        const std::vector<EncodedExample>& examples);

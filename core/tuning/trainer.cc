@@ -235,10 +235,9 @@ std::string Trainer::Identity() const {
       o.optimizer == Optimizer::kBbt
           ? absl::StrCat(" bbt ", o.subspace_width, " ", o.population, " ", HexDouble(o.sigma))
           : "";
-  const std::string encoder =
-      o.prompt_encoder
-          ? absl::StrCat(" encoder ", int(*o.prompt_encoder), " ", o.prompt_encoder_width)
-          : "";
+  const std::string encoder = o.prompt_encoder ? absl::StrCat(" encoder ", int(*o.prompt_encoder),
+                                                              " ", o.prompt_encoder_width)
+                                               : "";
   const std::string prefix =
       o.method == Method::kPrefixTuning ? absl::StrCat(" prefix ", int(o.prefix_place)) : "";
   return absl::StrCat(
@@ -247,7 +246,8 @@ std::string Trainer::Identity() const {
       o.micro_batch_size, " ", HexDouble(o.learning_rate), " ", o.warmup_steps, " ",
       HexDouble(o.weight_decay), " ", HexDouble(o.clip_norm), " ", o.context_length, " ", o.latent,
       " ", o.layers, " ", o.train_steps, " ", int(o.reading), " ", int(o.reference), " ",
-      HexDouble(o.ema_decay), " ", o.conditional, " ", HexDouble(o.condition_dropout), " ", HexDouble(o.weight_ema_decay), " ", int(o.context_start), bbt, encoder, prefix);
+      HexDouble(o.ema_decay), " ", o.conditional, " ", HexDouble(o.condition_dropout), " ",
+      HexDouble(o.weight_ema_decay), " ", int(o.context_start), bbt, encoder, prefix);
 }
 
 }  // namespace ddpt

@@ -23,8 +23,8 @@ INSTANTIATE_TEST_SUITE_P(Kinds, PromptEncoderTest,
                          [](const auto& info) { return std::string(info.param.name); });
 
 TEST_P(PromptEncoderTest, ComputesWhatPyTorchComputes) {
-  const auto file = SafetensorsFile::Open(
-      std::string(DDPT_TEST_DATA) + "/prompt_encoder_" + GetParam().name + ".safetensors");
+  const auto file = SafetensorsFile::Open(std::string(DDPT_TEST_DATA) + "/prompt_encoder_" +
+                                          GetParam().name + ".safetensors");
   ASSERT_TRUE(file.ok()) << file.status();
   PromptEncoder::Tensors weights;
   for (const auto& [name, view] : (*file)->tensors()) {
