@@ -71,7 +71,7 @@ std::vector<ExampleCounts> Count(const std::vector<std::string>& predictions,
                                  const std::vector<std::string>& references) {
   std::vector<ExampleCounts> examples;
   for (size_t i = 0; i < predictions.size(); ++i) {
-    examples.push_back({CountBleu(predictions[i], references[i]),
+    examples.push_back({CountBleu(predictions[i], references[i], kCodeTokenBleu),
                         CountChrf(predictions[i], references[i]), predictions[i] == references[i]});
   }
   return examples;
@@ -92,7 +92,7 @@ void PrintFigures(const std::vector<ExampleCounts>& examples, Session& session) 
     sum.chrf += example.chrf;
     same += example.exact;
   }
-  const double bleu = CorpusBleu(sum.bleu), chrf = Chrf(sum.chrf);
+  const double bleu = Bleu(sum.bleu, kCodeTokenBleu.corpus), chrf = Chrf(sum.chrf);
   const double exact = static_cast<double>(same) / static_cast<double>(examples.size());
   if (session.json) {
     PrintJson(

@@ -5,6 +5,9 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/core/evaluation/golden_pairs.h"
 
 namespace ddpt {
 namespace {
@@ -60,6 +63,16 @@ TEST(ChrfTest, AgreesWithSacrebleu) {
     }
     EXPECT_NEAR(Chrf(sum), entry["corpus"].get<double>(), 1e-9) << entry["pairs"];
   }
+}
+
+TEST(ChrfTest, GoldenPairs) {
+  ChrfCounts sum;
+  ExpectGolden("chrf", [&](const std::string& prediction, const std::string& reference) {
+    const ChrfCounts counts = CountChrf(prediction, reference);
+    sum += counts;
+    return Chrf(counts);
+  });
+  EXPECT_NEAR(Chrf(sum), GoldenCorpus("chrf"), 1e-6);
 }
 
 }  // namespace
