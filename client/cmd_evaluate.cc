@@ -1,21 +1,21 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "client/commands.h"
-#include "client/output.h"
+#include "client/evaluation_report.h"
 #include "client/session.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "core/evaluation/bleu.h"
-#include "core/evaluation/chrf.h"
+#include "core/evaluation/bootstrap.h"
+#include "core/evaluation/figures.h"
 
 namespace ddpt {
 namespace {
@@ -25,7 +25,9 @@ constexpr uint64_t kFileLimit = uint64_t{256} << 20;
 struct EvaluateFlags {
   std::string predictions;
   std::string references;
+  std::string against;      // "": none
   std::string counts_file;  // "": none
+  ResampleOptions resample;
 };
 
 // JSON Lines: each a string, or an object with the string `code`.
@@ -48,15 +50,11 @@ absl::StatusOr<std::vector<std::string>> ReadCodes(const std::string& path) {
   return codes;
 }
 
-// Of one example: what figures over any choice of the examples can be made from.
-struct ExampleCounts {
-  BleuCounts bleu;
-  ChrfCounts chrf;
-  bool exact = false;
-};
-
+// BLEU-4, as `bleu4` has it, chrF and exact match: what their figures over any choice of the
+// examples can be made from.
 nlohmann::json ToJson(const ExampleCounts& example) {
-  const auto& [bleu, chrf, exact] = example;
+  const BleuCounts& bleu = example.bleu[0];
+  const ChrfCounts& chrf = example.chrf;
   return {
       {"matches", bleu.matches},
       {"totals", bleu.totals},
@@ -64,17 +62,7 @@ nlohmann::json ToJson(const ExampleCounts& example) {
       {"reference_tokens", bleu.reference_tokens},
       {"chrf",
        {{"matches", chrf.matches}, {"prediction", chrf.prediction}, {"reference", chrf.reference}}},
-      {"exact", exact}};
-}
-
-std::vector<ExampleCounts> Count(const std::vector<std::string>& predictions,
-                                 const std::vector<std::string>& references) {
-  std::vector<ExampleCounts> examples;
-  for (size_t i = 0; i < predictions.size(); ++i) {
-    examples.push_back({CountBleu(predictions[i], references[i], kCodeTokenBleu),
-                        CountChrf(predictions[i], references[i]), predictions[i] == references[i]});
-  }
-  return examples;
+      {"exact", example.exact == 1}};
 }
 
 absl::Status WriteCounts(const std::string& path, const std::vector<ExampleCounts>& examples) {
@@ -84,41 +72,57 @@ absl::Status WriteCounts(const std::string& path, const std::vector<ExampleCount
   return WriteFileAtomic(path, lines);
 }
 
-void PrintFigures(const std::vector<ExampleCounts>& examples, Session& session) {
-  ExampleCounts sum;
-  size_t same = 0;
-  for (const ExampleCounts& example : examples) {
-    sum.bleu += example.bleu;
-    sum.chrf += example.chrf;
-    same += example.exact;
+// The counts of the predictions in the file `path`, of which the references' file has as many.
+absl::StatusOr<std::vector<ExampleCounts>> CountFile(const std::string& path,
+                                                     const EvaluateFlags& flags,
+                                                     const std::vector<std::string>& references) {
+  DDPT_ASSIGN_OR_RETURN(const auto predictions, ReadCodes(path));
+  if (predictions.size() != references.size() || predictions.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " has ", predictions.size(), " examples, but ", flags.references,
+                     " has ", references.size(), "; both must have the same number, at least 1"));
   }
-  const double bleu = Bleu(sum.bleu, kCodeTokenBleu.corpus), chrf = Chrf(sum.chrf);
-  const double exact = static_cast<double>(same) / static_cast<double>(examples.size());
-  if (session.json) {
-    PrintJson(
-        session,
-        {{"bleu4", bleu}, {"chrf", chrf}, {"exact_match", exact}, {"examples", examples.size()}});
-  } else {
-    session.out << absl::StrFormat("BLEU-4 %.4f, chrF %.4f, exact %.4f, over %d examples\n", bleu,
-                                   chrf, exact, examples.size());
-  }
+  return CountExamples(predictions, references);
 }
 
 absl::Status Evaluate(const EvaluateFlags& flags, Session& session) {
-  DDPT_ASSIGN_OR_RETURN(const auto predictions, ReadCodes(flags.predictions));
   DDPT_ASSIGN_OR_RETURN(const auto references, ReadCodes(flags.references));
-  if (predictions.size() != references.size() || predictions.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        flags.predictions, " has ", predictions.size(), " examples, but ", flags.references,
-        " has ", references.size(), "; both must have the same number, at least 1"));
+  DDPT_ASSIGN_OR_RETURN(const auto examples, CountFile(flags.predictions, flags, references));
+  EvaluationReport report{.method = MeasureMethod(examples, flags.resample),
+                          .examples = examples.size(),
+                          .options = flags.resample};
+  if (!flags.against.empty()) {
+    DDPT_ASSIGN_OR_RETURN(const auto others, CountFile(flags.against, flags, references));
+    report.against = MeasureMethod(others, flags.resample);
   }
-  const std::vector<ExampleCounts> examples = Count(predictions, references);
   if (!flags.counts_file.empty()) {
     DDPT_RETURN_IF_ERROR(WriteCounts(flags.counts_file, examples));
   }
-  PrintFigures(examples, session);
+  PrintReport(report, session);
   return absl::OkStatus();
 }
+
+constexpr char kFooter[] =
+    R"(Figures are from 0 to 1, of all examples:
+  bleu4              BLEU-4 over words and single characters of punctuation, not smoothed
+  bleu4_conala       as the CoNaLa challenge has it
+  bleu4_codexglue    as CodeXGLUE and CodeT5 have it: what white space parts, 1 added to all counts
+  bleu4_huggingface  evaluate's bleu with smooth=True: tokens 13a, 1 added to all counts
+  bleu4_sacrebleu    sacrebleu's default: tokens 13a, exponential smoothing
+  chrf               sacrebleu's
+  rouge_l            the mean of rouge_score's F1, without stemmer
+  meteor             the mean of nltk's, of equal words and equal Porter stems, without synonyms
+  exact_match        the share of predictions that are the reference
+With --json: a key each, and
+  examples           how many
+  intervals          of each figure, [low, high]: 95 % percentiles over resamples of the examples
+  resamples, seed    of the intervals
+  against            the figures of --against
+  difference         of each figure, how much larger that of --predictions is: value, interval, and
+                     p, two-sided, by the paired bootstrap test of Efron and Tibshirani
+The smallest p that can be told is 1 / (1 + resamples).
+
+)";
 
 }  // namespace
 
@@ -133,6 +137,15 @@ void AddEvaluateCommand(CLI::App& app, Session& session) {
   command->add_option(
       "--counts", flags->counts_file,
       "Also write each example's n-gram counts of BLEU-4 and chrF to this file, JSON Lines");
+  command->add_option("--against", flags->against,
+                      "The predictions of another method, to be compared with");
+  command
+      ->add_option("--resamples", flags->resample.resamples,
+                   "Of the examples, for intervals and p-values; 0: none of them")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  command->add_option("--seed", flags->resample.seed, "Of the resamples")->capture_default_str();
+  command->footer(absl::StrCat(kFooter, command->get_footer()));
   command->callback([flags, &session] { session.status = Evaluate(*flags, session); });
 }
 

@@ -8,6 +8,7 @@
 #include "client/command_line.h"
 #include "client/exit_code.h"
 #include "core/base/file.h"
+#include "core/evaluation/figures.h"
 
 namespace ddpt {
 namespace {
@@ -26,10 +27,15 @@ class EvaluateTest : public testing::Test {
     ASSERT_TRUE(WriteFileAtomic(path, text).ok());
   }
 
-  // `ddpt evaluate`; its exit code.
+  // `ddpt evaluate --json`; its exit code.
   int Run(std::vector<std::string> more = {}) {
-    std::vector<std::string> arguments = {"evaluate",   "--json",       "--predictions",
-                                          predictions_, "--references", references_};
+    more.insert(more.begin(), "--json");
+    return RunPlain(more);
+  }
+
+  int RunPlain(const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"evaluate", "--predictions", predictions_, "--references",
+                                          references_};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return RunCommandLine(arguments, out_, err_, /*terminal=*/false);
   }
@@ -49,6 +55,66 @@ TEST_F(EvaluateTest, ScoresTheCorpus) {
   // Matches 8 of 9, 5 of 7, 3 of 5, 2 of 3, 1 of 1 on both sides; no text has six characters.
   const double mean = (8. / 9 + 5. / 7 + 3. / 5 + 2. / 3 + 1) / 5;
   EXPECT_NEAR(report["chrf"].get<double>(), mean, 1e-12);
+}
+
+TEST_F(EvaluateTest, TellsEveryFigureWithAnInterval) {
+  ASSERT_EQ(Run({"--resamples", "50", "--seed", "3"}), kExitOk) << err_.str();
+  const json report = json::parse(out_.str());
+  for (const std::string_view name : kFigureNames) {
+    const json& interval = report["intervals"][std::string(name)];
+    EXPECT_LE(interval[0], report[std::string(name)]) << name;
+    EXPECT_GE(interval[1], report[std::string(name)]) << name;
+  }
+  EXPECT_EQ(report["intervals"]["exact_match"], json({0.0, 1.0}));
+  EXPECT_EQ(report["resamples"], 50);
+  EXPECT_EQ(report["seed"], 3);
+  EXPECT_FALSE(report.contains("difference"));
+}
+
+TEST_F(EvaluateTest, WithoutResamplesThereAreNoIntervals) {
+  ASSERT_EQ(Run({"--resamples", "0", "--against", predictions_}), kExitOk) << err_.str();
+  const json report = json::parse(out_.str());
+  EXPECT_FALSE(report.contains("intervals"));
+  EXPECT_EQ(report["difference"]["bleu4"], json({{"value", 0.0}}));
+}
+
+TEST_F(EvaluateTest, ComparesWithAnotherMethod) {
+  const std::string others = testing::TempDir() + "others.jsonl";
+  Write(others, "\"a = b\"\n\"f(y)\"\n");
+  ASSERT_EQ(Run({"--against", others}), kExitOk) << err_.str();
+  const json report = json::parse(out_.str());
+  EXPECT_EQ(report["against"]["exact_match"], 0);
+  const json& exact = report["difference"]["exact_match"];
+  EXPECT_EQ(exact["value"], 0.5);
+  EXPECT_EQ(exact["interval"], json({0.0, 1.0}));
+  // Resamples of two examples differ by 0, 1/2 or 1: a half from the mean in half of the cases.
+  EXPECT_NEAR(exact["p"].get<double>(), 0.5, 0.1);
+  EXPECT_NEAR(report["difference"]["chrf"]["value"].get<double>(),
+              report["chrf"].get<double>() - report["against"]["chrf"].get<double>(), 1e-12);
+}
+
+TEST_F(EvaluateTest, AMethodDoesNotDifferFromItself) {
+  ASSERT_EQ(Run({"--against", predictions_}), kExitOk) << err_.str();
+  const json difference = json::parse(out_.str())["difference"];
+  ASSERT_EQ(difference.size(), kFigureNames.size());
+  for (const auto& [name, entry] : difference.items()) {
+    EXPECT_EQ(entry, json({{"value", 0.0}, {"interval", {0.0, 0.0}}, {"p", 1.0}})) << name;
+  }
+}
+
+TEST_F(EvaluateTest, PrintsATable) {
+  ASSERT_EQ(RunPlain({"--against", predictions_}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("95 % interval"));
+  EXPECT_THAT(out_.str(),
+              HasSubstr("exact           0.5000   0.0000 .. 1.0000   0.5000     +0.0000"));
+  EXPECT_THAT(out_.str(), HasSubstr("over 2 examples, resampled 1,000 times\n"));
+}
+
+TEST_F(EvaluateTest, AnotherMethodOfOtherExamplesIsRefused) {
+  const std::string others = testing::TempDir() + "others.jsonl";
+  Write(others, "\"a\"\n");
+  EXPECT_EQ(Run({"--against", others}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("others.jsonl has 1 examples"));
 }
 
 TEST_F(EvaluateTest, CountsAreThoseOfEachExample) {

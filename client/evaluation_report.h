@@ -1,0 +1,33 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "client/session.h"
+#include "core/evaluation/bootstrap.h"
+#include "core/evaluation/figures.h"
+
+namespace ddpt {
+
+// The predictions of one method: their figures, and those of resamples of the examples.
+struct MethodFigures {
+  Figures figures;
+  std::vector<Figures> resampled;  // empty: no intervals
+};
+
+MethodFigures MeasureMethod(std::span<const ExampleCounts> examples,
+                            const ResampleOptions& options);
+
+// Of the same examples, at least one; `against` has as many resamples.
+struct EvaluationReport {
+  MethodFigures method;
+  std::optional<MethodFigures> against = std::nullopt;
+  size_t examples;
+  ResampleOptions options;
+};
+
+// On `session.out`: a table, or with --json one line, whose keys `ddpt evaluate --help` tells.
+void PrintReport(const EvaluationReport& report, Session& session);
+
+}  // namespace ddpt

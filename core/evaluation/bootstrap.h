@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/evaluation/figures.h"
+
+namespace ddpt {
+
+// How sure figures are, by resampling the examples (Efron and Tibshirani 1993; Koehn 2004).
+
+struct ResampleOptions {
+  uint32_t resamples = 1000;
+  uint64_t seed = 1;
+};
+
+// The figures of corpora of as many examples, drawn with replacement. Which ones are drawn is a
+// function of the seed, the resample and the number of examples alone (example word n / 2^32 for
+// each word of Philox), so that the resamples of two methods on the same examples are pairs.
+std::vector<Figures> ResampledFigures(std::span<const ExampleCounts> examples,
+                                      const ResampleOptions& options);
+
+struct Interval {
+  double low, high;
+};
+
+// 95 %: what is left of the values without the smallest and the largest fortieth of them; at least
+// one value.
+Interval PercentileInterval(std::vector<double> values);
+
+// The two-sided p-value of a difference between two methods, given the differences of the pairs of
+// resamples, by the paired bootstrap test: if the methods were alike, differences would lie about 0
+// as the resamples' do about the one that was found (Efron and Tibshirani 1993, 16.2). So it is the
+// share of resamples that are at least as far from that as it is from 0: (1 + how many) / (1 +
+// resamples).
+double PairedPValue(double difference, std::span<const double> resampled);
+
+}  // namespace ddpt

@@ -1,0 +1,76 @@
+#include "core/evaluation/figures.h"
+
+#include "core/evaluation/meteor.h"
+#include "core/evaluation/rouge.h"
+#include "core/evaluation/words.h"
+
+namespace ddpt {
+namespace {
+
+constexpr std::array<BleuVariant, 5> kVariants = {kCodeTokenBleu, kConalaBleu, kCodeXglueBleu,
+                                                  kHuggingFaceBleu, kSacreBleu};
+constexpr size_t kHuggingFace = 3, kSacre = 4;  // of them
+
+bool EndsInSpace(std::string_view text) { return WithoutTrailingSpace(text) != text; }
+
+std::array<BleuCounts, 5> CountBleus(std::string_view prediction, std::string_view reference) {
+  std::array<BleuCounts, 5> counts;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    // Both take the same tokens but for white space at the end.
+    const bool known = i == kSacre && !EndsInSpace(prediction) && !EndsInSpace(reference);
+    counts[i] = known ? counts[kHuggingFace] : CountBleu(prediction, reference, kVariants[i]);
+  }
+  return counts;
+}
+
+ExampleCounts CountExample(std::string_view prediction, std::string_view reference) {
+  return {.bleu = CountBleus(prediction, reference),
+          .chrf = CountChrf(prediction, reference),
+          .rouge_l = RougeL(prediction, reference),
+          .meteor = Meteor(prediction, reference),
+          .exact = prediction == reference ? uint64_t{1} : 0,
+          .examples = 1};
+}
+
+}  // namespace
+
+ExampleCounts& ExampleCounts::operator+=(const ExampleCounts& other) {
+  for (size_t i = 0; i < bleu.size(); ++i) bleu[i] += other.bleu[i];
+  chrf += other.chrf;
+  rouge_l += other.rouge_l;
+  meteor += other.meteor;
+  exact += other.exact;
+  examples += other.examples;
+  return *this;
+}
+
+std::vector<ExampleCounts> CountExamples(std::span<const std::string> predictions,
+                                         std::span<const std::string> references) {
+  std::vector<ExampleCounts> examples;
+  examples.reserve(predictions.size());
+  for (size_t i = 0; i < predictions.size(); ++i) {
+    examples.push_back(CountExample(predictions[i], references[i]));
+  }
+  return examples;
+}
+
+Figures FiguresOf(const ExampleCounts& sum) {
+  const auto examples = static_cast<double>(sum.examples);
+  Figures figures;
+  for (size_t i = 0; i < kVariants.size(); ++i) {
+    figures[i] = Bleu(sum.bleu[i], kVariants[i].corpus);
+  }
+  figures[5] = Chrf(sum.chrf);
+  figures[6] = sum.rouge_l / examples;
+  figures[7] = sum.meteor / examples;
+  figures[8] = static_cast<double>(sum.exact) / examples;
+  return figures;
+}
+
+ExampleCounts Sum(std::span<const ExampleCounts> examples) {
+  ExampleCounts sum;
+  for (const ExampleCounts& example : examples) sum += example;
+  return sum;
+}
+
+}  // namespace ddpt
