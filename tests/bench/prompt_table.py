@@ -114,16 +114,13 @@ def path_of(folder, task, kind, seed):
 
 
 def fill(folder, cells):
-    """Measures the cells, (task, kind of prompt, seed, how), that have no file in the folder yet, but those whose `how`
-    returns None."""
+    """Measures the cells, (task, kind of prompt, seed, how), that have no file in the folder yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for task, kind, seed, run in cells:
         path = path_of(folder, task, kind, seed)
         if path.exists():
             continue
         cell = run()
-        if cell is None:
-            continue
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(cell))
         partial.rename(path)

@@ -12,7 +12,9 @@ place is that of CodeAlpaca's instruction without the input. CodeAlpaca's exampl
 code, about a fifth, are left out everywhere.
 
 The base model reads the instruction in its encoder, behind words that name the collection (WORDS) in a share of the
-examples, WITH_WORDS, so that manual wordings can mean something to it; its decoder's prefix is the instruction.
+examples, WITH_WORDS, so that manual wordings can mean something to it. Its decoder's prefix is the instruction in half of
+the examples and nothing in the others, for a model whose decoder always has the instruction learns to ignore its encoder,
+and with it every prompt (a first one did: 76.2 nats under all of them).
 """
 
 import hashlib
@@ -23,6 +25,7 @@ SHARES = {"conala": {"base": (0, 0.5), "train": (0.5, 0.95), "validation": (0.95
           "codealpaca": {"base": (0, 0.6), "train": (0.6, 0.86), "validation": (0.86, 0.9), "test": (0.9, 1)}}
 MAX_CODE = 400
 WITH_WORDS = 0.4
+WITH_PREFIX = 0.5
 WORDS = {"conala": ("Write one line of Python. ", "One line of Python: "),
          "codealpaca": ("Write a complete program. ", "A program or a script: ")}
 # The first is in the base model's own words, the others are not.
@@ -80,6 +83,7 @@ def base_texts(parts):
         for example in examples["base"]:
             words = WORDS[name][place(example["instruction"], "which ") >= 0.5]
             told = place(example["instruction"], "told ") < WITH_WORDS
+            prefix = place(example["instruction"], "prefix ") < WITH_PREFIX
             rows.append({"encoder_text": (words if told else "") + example["instruction"],
-                         "instruction": example["instruction"], "code": example["code"]})
+                         "instruction": example["instruction"] if prefix else "", "code": example["code"]})
     return rows
