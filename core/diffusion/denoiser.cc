@@ -90,8 +90,8 @@ absl::StatusOr<DenoiserWeights> ReadWeights(const SafetensorsFile& file, const D
                    return;
                  }
                  auto read = ReadTensor(found->second, name, shape);
-                 if (read.ok()) values = *std::move(read);
                  status = read.status();
+                 if (read.ok()) values = *std::move(read);
                });
   DDPT_RETURN_IF_ERROR(status);
   for (const auto& [name, view] : file.tensors()) {
