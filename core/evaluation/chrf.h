@@ -25,11 +25,12 @@ namespace ddpt {
 
 // What chrF needs to know of one example, or of many: then each number is the sum. By order.
 struct ChrfCounts {
-  std::array<uint64_t, 6> matches{};  // n-grams of the prediction that the reference has too,
-                                      // each at most as often as it does
-  std::array<uint64_t, 6>
-      prediction{};                     // n-grams of the prediction; 0 where the reference has none
-  std::array<uint64_t, 6> reference{};  // n-grams of the reference
+  // n-grams of the prediction that the reference has too, each at most as often as it does.
+  std::array<uint64_t, 6> matches{};
+  // n-grams of the prediction; 0 where the reference has none.
+  std::array<uint64_t, 6> prediction{};
+  // n-grams of the reference.
+  std::array<uint64_t, 6> reference{};
 
   ChrfCounts& operator+=(const ChrfCounts& other);
 };

@@ -8,8 +8,7 @@ namespace ddpt {
 // mean over its examples. What decides the figure:
 //
 //   tokens      what stands between white space, in small letters (punctuation stays part of them)
-//   stages      equal tokens are matched, then of the rest those with equal Porter stems. Each
-//   stage
+//   stages      equal tokens are matched, then of the rest those with equal Porter stems. A stage
 //               goes through the prediction from its end and takes the last free token of the
 //               reference. No synonyms: figures with WordNet's are higher.
 //   score       (1 - 0.5 (chunks / m)^3) P R / (0.9 P + 0.1 R) with m matches, precision P = m / c,
