@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/machine_peak.h"
+#include "core/base/device.h"
 #include "core/base/file.h"
 #include "core/base/memory.h"
 #include "core/base/philox.h"
@@ -17,6 +18,7 @@
 #include "core/decoding/request.h"
 #include "core/model/batch.h"
 #include "core/model/decoder_trunk.h"
+#include "core/model/device_memory.h"
 #include "core/tuning/prepared_examples.h"
 
 namespace ddpt {
@@ -145,7 +147,11 @@ absl::StatusOr<BenchTrainResult> BenchTrain(const BenchTrainOptions& options,
     gradient = Gradient(losses.log_probs, losses.mask, prompts, &result.loss);
     return absl::OkStatus();
   };
+  DDPT_ASSIGN_OR_RETURN(const int device, ParseDevice(options.device));
+  DDPT_RETURN_IF_ERROR(run());  // computes the trunks
+  ForgetPeakDeviceMemory(device);
   DDPT_RETURN_IF_ERROR(TimeRuns(options.runs, run, on_run, result));
+  result.gpu_peak_bytes = PeakDeviceMemory(device);
   result.trunk_bytes = prepared.kept_bytes();
   result.peak_bytes = PeakMemory();
   result.gradient = FromTorch(gradient);

@@ -31,6 +31,7 @@ struct BenchTrainResult : BenchResult {
   ModelDtype dtype = ModelDtype::kFloat32;  // never kAuto
   uint64_t trunk_bytes = 0;                 // of the batch
   uint64_t peak_bytes = 0;                  // most memory of the process, loading included
+  uint64_t gpu_peak_bytes = 0;              // most memory of tensors on the GPU in a step; 0: none
   double full_flop = 0;                     // of a step that computes the decoder each time
   double loss = 0;                          // nats per token
   // Largest difference of the gradient from that of the full model, relative to its largest

@@ -241,6 +241,7 @@ nlohmann::ordered_json Report(const TrainFlags& flags, const BenchTrainResult& r
                          {"grad_rel_diff", result.grad_rel_diff},
                          {"trunk_bytes", result.trunk_bytes},
                          {"peak_bytes", result.peak_bytes},
+                         {"gpu_peak_bytes", result.gpu_peak_bytes},
                          {"full_flop", result.full_flop}});
 }
 

@@ -112,6 +112,10 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> registry)
       task_info_(NewFamily<Gauge>(*registry_, "ddpt_task_info", "Active versions, always 1.")),
       pool_streams_(NewFamily<Gauge>(*registry_, "ddpt_stream_pool_streams",
                                      "Workers that sample, each with its stream.")),
+      gpu_memory_used_(NewFamily<Gauge>(*registry_, "ddpt_gpu_memory_used_bytes",
+                                        "Of the server's GPU, by all processes.")),
+      gpu_memory_total_(
+          NewFamily<Gauge>(*registry_, "ddpt_gpu_memory_total_bytes", "Of the server's GPU.")),
       sample_step_seconds_(NewHistogram(*registry_, "ddpt_sample_step_seconds",
                                         "One step of a whole batch, mean over a slice.", kStep)),
       sample_steps_(
@@ -249,6 +253,11 @@ void Metrics::StreamPoolWait(std::chrono::nanoseconds wait) {
 void Metrics::StreamPoolThreads(size_t busy, size_t all) {
   pool_streams_.Add({{"state", "busy"}}).Set(static_cast<double>(busy));
   pool_streams_.Add({{"state", "idle"}}).Set(static_cast<double>(all - std::min(busy, all)));
+}
+
+void Metrics::GpuMemory(uint64_t used, uint64_t total) {
+  gpu_memory_used_.Add({}).Set(static_cast<double>(used));
+  gpu_memory_total_.Add({}).Set(static_cast<double>(total));
 }
 
 void Metrics::FirstToken(std::chrono::nanoseconds since_arrival) {

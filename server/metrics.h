@@ -64,6 +64,8 @@ class Metrics {
   void SampleSlice(size_t steps, size_t row_steps, std::chrono::nanoseconds time);
   void StreamPoolWait(std::chrono::nanoseconds wait);
   void StreamPoolThreads(size_t busy, size_t all);
+  // Of the server's GPU, with what other processes on it hold. Bytes.
+  void GpuMemory(uint64_t used, uint64_t total);
 
   void FirstToken(std::chrono::nanoseconds since_arrival);
   void NextToken(std::chrono::nanoseconds since_last);
@@ -110,6 +112,8 @@ class Metrics {
   Family<prometheus::Histogram>& sample_seconds_;
   Family<prometheus::Gauge>& task_info_;
   Family<prometheus::Gauge>& pool_streams_;
+  Family<prometheus::Gauge>& gpu_memory_used_;
+  Family<prometheus::Gauge>& gpu_memory_total_;
   prometheus::Histogram& sample_step_seconds_;
   prometheus::Histogram& sample_steps_;
   prometheus::Histogram& sample_batch_size_;

@@ -17,6 +17,7 @@
 #include "core/base/digest.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/model/device_memory.h"
 #include "core/registry/sqlite_registry.h"
 #include "server/base_model.h"
 #include "server/call.h"
@@ -307,6 +308,9 @@ absl::Status Server::Impl::ServeMetrics() {
   const auto metrics = [this] {
     metrics_.StreamPoolThreads(pool_->busy(), pool_->threads());
     metrics_.TrainCheckpointAge();
+    if (const auto memory = ReadDeviceMemory(device_)) {
+      metrics_.GpuMemory(memory->used, memory->total);
+    }
     return prometheus::TextSerializer().Serialize(prometheus_->Collect());
   };
   DDPT_ASSIGN_OR_RETURN(http_, HttpEndpoint::Create({.address = config_.metrics_listen,

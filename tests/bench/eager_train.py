@@ -117,12 +117,15 @@ def main():
         return loss.item()
 
     loss, seconds = step(), []
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats(device)
     for _ in range(runs):
         began = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - began)
     difference = (prompts.grad - expected).abs().max() / expected.abs().max()
-    print(json.dumps({"median_seconds": statistics.median(seconds), "loss": loss, "max_relative_difference": difference.item()}))
+    print(json.dumps({"median_seconds": statistics.median(seconds), "loss": loss, "max_relative_difference": difference.item(),
+                      "gpu_peak_bytes": 0 if device == "cpu" else torch.cuda.max_memory_allocated(device)}))
 
 
 main()

@@ -7,7 +7,8 @@
 Without --model, on random checkpoints of the parallel-block family (random_checkpoint.py) with encoder 512x8 and decoder 1024x12 at vocabularies
 of 51,200 and 8,192 and decoder 2048x16 at 8,192. Figures are medians over the rounds. "bound" is the ratio of the arithmetic of the two steps:
 what keeping the decoder's trunks can gain where both sides compute at the same speed. "gradient" is the largest difference relative to the
-largest element, from our own full model and from PyTorch. This Python needs numpy, --torch-python (default: this one) torch and safetensors.
+largest element, from our own full model and from PyTorch. "GPU memory" is the most that tensors took in a step, ours and
+PyTorch's. This Python needs numpy, --torch-python (default: this one) torch and safetensors.
 """
 
 import argparse
@@ -49,6 +50,10 @@ def run(*command):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def memory(report):
+    return f"{report['gpu_peak_bytes'] / 1e9:.2f} GB" if report["gpu_peak_bytes"] else "–"
+
+
 def contest(options, name, model, dtype, bench):
     ours, theirs = [], []
     for _ in range(options.rounds):
@@ -60,7 +65,8 @@ def contest(options, name, model, dtype, bench):
     bound, last = ours[-1]["full_flop"] / ours[-1]["flop"], theirs[-1]
     limit = f"{100 * statistics.median(report['share_of_peak'] for report in ours):.0f} %" if "bound" in ours[-1] else "–"
     print(f"| {name} | {dtype} | {1e3 * mine:.0f} ms | {1e3 * peer:.0f} ms | {peer / mine:.2f}x | {bound:.2f}x | {100 * peer / mine / bound:.0f} % | "
-          f"{limit} | {ours[-1]['grad_rel_diff']:.1e}, {last['max_relative_difference']:.1e} | {ours[-1]['trunk_bytes'] / options.batch / 1e3:.0f} kB |",
+          f"{limit} | {ours[-1]['grad_rel_diff']:.1e}, {last['max_relative_difference']:.1e} | {ours[-1]['trunk_bytes'] / options.batch / 1e3:.0f} kB | "
+          f"{memory(ours[-1])}, {memory(last)} |",
           flush=True)
 
 
@@ -68,8 +74,8 @@ def main():
     options = parse()
     print(f"batch {options.batch}, {options.input_tokens} + {options.output_tokens} tokens, {options.threads} threads, {options.device}, "
           f"{options.rounds} rounds\n")
-    print("| encoder, decoder, vocabulary | dtype | a step | eager PyTorch | ratio | bound | share | of multiply-adds | gradient | trunk an example |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| encoder, decoder, vocabulary | dtype | a step | eager PyTorch | ratio | bound | share | of multiply-adds | gradient | trunk an example | GPU memory |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         models = {model.name: model for model in options.model}
         for name, (decoder, vocabulary) in GEOMETRIES.items() if not options.model else ():

@@ -43,6 +43,13 @@ TEST_F(MetricsTest, CountsByMethodCodeAndOutcome) {
   EXPECT_THAT(Text(), HasSubstr("ddpt_requests_total{outcome=\"error\",rpc=\"Sample\"} 1"));
 }
 
+TEST_F(MetricsTest, GpuMemoryIsThereOnceRead) {
+  EXPECT_THAT(Text(), Not(HasSubstr("ddpt_gpu_memory_used_bytes ")));
+  metrics_.GpuMemory(3, 5);
+  EXPECT_THAT(Text(), HasSubstr("ddpt_gpu_memory_used_bytes 3"));
+  EXPECT_THAT(Text(), HasSubstr("ddpt_gpu_memory_total_bytes 5"));
+}
+
 TEST_F(MetricsTest, RefusalsCarryTheirReason) {
   const auto& method = metrics_.AddMethod("s", "Sample", "unary", true);
   metrics_.Handled(method, "", WithReason(absl::ResourceExhaustedError("x"), kReasonQueueFull),
