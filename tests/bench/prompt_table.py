@@ -5,6 +5,7 @@ A cell is a file of one task under one kind of prompt and seed: {"rows": figures
 trained "cost": see trained}, or {"failed": the reason} where training failed.
 """
 
+import fcntl
 import json
 import math
 import os
@@ -114,16 +115,24 @@ def path_of(folder, task, kind, seed):
 
 
 def fill(folder, cells):
-    """Measures the cells, (task, kind of prompt, seed, how), that have no file in the folder yet."""
+    """Measures the cells, (task, kind of prompt, seed, how), that have no file in the folder yet and that no other program
+    is measuring: several may share a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for task, kind, seed, run in cells:
         path = path_of(folder, task, kind, seed)
-        if path.exists():
-            continue
-        cell = run()
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(cell))
-        partial.rename(path)
+        with path.with_suffix(".partial").open("a") as partial:
+            try:
+                fcntl.flock(partial, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if path.exists():
+                pathlib.Path(partial.name).unlink(missing_ok=True)
+                continue
+            cell = run()
+            partial.truncate(0)
+            partial.write(json.dumps(cell))
+            partial.flush()
+            pathlib.Path(partial.name).rename(path)
         print(f"{task}, {kind}, seed {seed}: {cell.get('failed', 'done')}", file=sys.stderr, flush=True)
 
 
