@@ -29,10 +29,6 @@ absl::StatusOr<DecoderPrefix> FromProto(v1::DecoderPrefix prefix) {
 
 absl::StatusOr<DecodingOptions> FromProto(const v1::DecodingOptions& decoding,
                                           uint64_t positions_left) {
-  if (decoding.has_num_beams() && decoding.num_beams() != 1) {
-    return FieldError("decoding.num_beams",
-                      absl::StrCat(decoding.num_beams(), " is not 1; beam search is not served"));
-  }
   DecodingOptions options;
   options.max_new_tokens =
       decoding.has_max_new_tokens()
@@ -43,6 +39,8 @@ absl::StatusOr<DecodingOptions> FromProto(const v1::DecodingOptions& decoding,
   options.top_k = decoding.top_k();
   options.repetition_penalty =
       decoding.has_repetition_penalty() ? decoding.repetition_penalty() : 1;
+  options.num_beams = decoding.has_num_beams() ? decoding.num_beams() : 1;
+  options.length_penalty = decoding.has_length_penalty() ? decoding.length_penalty() : 1;
   options.seed = decoding.has_seed() ? decoding.seed() : RandomSeed();
   options.stop.assign(decoding.stop().begin(), decoding.stop().end());
   options.n = decoding.has_n() ? decoding.n() : 1;
@@ -79,6 +77,7 @@ v1::GenerateResponse ToProto(const Delta& delta, uint32_t input_tokens) {
   response.set_finish_reason(*delta.finish_reason == FinishReason::kStop
                                  ? v1::FINISH_REASON_STOP
                                  : v1::FINISH_REASON_LENGTH);
+  if (delta.beam_score) response.set_beam_score(*delta.beam_score);
   response.mutable_usage()->set_input_tokens(input_tokens);
   response.mutable_usage()->set_output_tokens(delta.output_tokens);
   return response;

@@ -15,8 +15,8 @@ namespace ddpt {
 // FieldError for an unknown value.
 absl::StatusOr<DecoderPrefix> FromProto(v1::DecoderPrefix prefix);
 
-// FieldErrors of ValidateDecoding, and for beams, which are not served. An absent max_new_tokens is
-// 256, or less where `positions_left` is; an absent seed is drawn.
+// FieldErrors of ValidateDecoding. An absent max_new_tokens is 256, or less where `positions_left`
+// is; an absent seed is drawn.
 absl::StatusOr<DecodingOptions> FromProto(const v1::DecodingOptions& decoding,
                                           uint64_t positions_left);
 

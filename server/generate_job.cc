@@ -20,7 +20,7 @@ class GenerateGroup final : public StepGroup {
   void Leave(size_t slot) override { batch_.Leave(slot); }
 
   size_t Step(Stream&, std::vector<Finished>& finished) override {
-    on_usage_(static_cast<double>(batch_.width()) / static_cast<double>(batch_.capacity()));
+    on_usage_(static_cast<double>(batch_.load()) / static_cast<double>(batch_.capacity()));
     finished_.clear();
     batch_.Step(finished_);
     for (const GenerationBatch::Finished& row : finished_) {

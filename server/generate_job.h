@@ -10,7 +10,8 @@
 
 namespace ddpt {
 
-// One request as a job for StepBatcher: each of its choices is a row of a GenerationBatch, in which
+// One request as a job for StepBatcher: each of its choices, or all that a beam search finds, is a
+// row of a GenerationBatch, in which
 // all requests of the model advance together, a token a step; rows join and leave between tokens.
 class GenerateJob final : public StepJob {
  public:
@@ -28,7 +29,9 @@ class GenerateJob final : public StepJob {
 
   explicit GenerateJob(Options options) : options_(std::move(options)) {}
 
-  size_t rows() const override { return options_.decoding->n; }
+  size_t rows() const override {
+    return options_.decoding->num_beams > 1 ? 1 : options_.decoding->n;
+  }
   const StopToken& stop() const override { return options_.stop; }
   absl::StatusOr<std::unique_ptr<StepGroup>> MakeGroup() override;
   void Done(const absl::Status& status, const StepStats&) override { options_.done(status); }

@@ -60,18 +60,24 @@ class GenerationBatch::Impl {
 
   size_t capacity() const { return capacity_; }
   size_t width() const { return capacity_ - free_slots_.size(); }
+  size_t load() const { return Reserved(running_); }
 
   absl::StatusOr<size_t> Join(GenerationRow row) {
     DDPT_RETURN_IF_ERROR(ValidateDecoding(*row.options));
     DDPT_RETURN_IF_ERROR(
         ValidateRequest(*row.request, model_->geometry(), row.options->max_new_tokens));
+    if (row.options->num_beams > capacity_) {
+      return FieldError("decoding.num_beams",
+                        absl::StrCat(row.options->num_beams, " are more than the ", capacity_,
+                                     " rows that are generated together"));
+    }
     if (free_slots_.empty()) {
       return absl::ResourceExhaustedError(
           absl::StrCat("the batch has no room beyond its ", capacity_, " rows"));
     }
     const size_t slot = free_slots_.back();
     free_slots_.pop_back();
-    joining_.push_back(std::make_unique<RunningRow>(std::move(row), slot, tokenizer_.get()));
+    joining_.push_back(RunningRow::Create(std::move(row), slot, tokenizer_.get()));
     return slot;
   }
 
@@ -92,60 +98,104 @@ class GenerationBatch::Impl {
         if (!row->ended() && row->row().stop.stopped()) row->End(row->row().stop.status());
       }
     }
-    Sweep(finished);
-    if (!running_.empty()) AdvanceAll(running_, model_->Step(*state_, LastTokens()));
-    if (!joining_.empty()) Admit();
-    Sweep(finished);
+    Continue(state_, Unended(running_));
+    Report(running_, finished);
+    Report(joining_, finished);
+    if (!running_.empty()) {
+      Continue(state_, Advance(running_, model_->Step(*state_, LastTokens())));
+    }
+    Admit();
+    Report(running_, finished);
   }
 
  private:
+  // Rows of the model that these may come to take.
+  static size_t Reserved(const Rows& rows) {
+    size_t reserved = 0;
+    for (const auto& row : rows) reserved += row->row().options->num_beams;
+    return reserved;
+  }
+
+  // Of the rows of the model those whose rows have not ended.
+  static std::vector<int64_t> Unended(const Rows& rows) {
+    std::vector<int64_t> kept;
+    int64_t first = 0;
+    for (const auto& row : rows) {
+      const auto end = first + static_cast<int64_t>(row->width());
+      for (int64_t i = first; i < end && !row->ended(); ++i) kept.push_back(i);
+      first = end;
+    }
+    return kept;
+  }
+
+  // Row i of the state goes on from the old row rows[i].
+  static void Continue(std::unique_ptr<DecoderState>& state, const std::vector<int64_t>& rows) {
+    if (state == nullptr) return;
+    if (rows.empty()) {
+      state.reset();
+      return;
+    }
+    bool same = static_cast<int64_t>(rows.size()) == state->rows();
+    for (size_t i = 0; same && i < rows.size(); ++i) same = rows[i] == static_cast<int64_t>(i);
+    if (!same) state->Select(rows);
+  }
+
   at::Tensor LastTokens() const {
     std::vector<int64_t> ids;
-    for (const auto& row : running_) ids.push_back(row->last_token());
+    for (const auto& row : running_) {
+      for (const uint32_t token : row->LastTokens()) ids.push_back(token);
+    }
     return at::tensor(at::IntArrayRef(ids), at::kLong).to(at::Device(model_->geometry().device));
   }
 
-  void AdvanceAll(Rows& rows, const at::Tensor& logits) {
+  // A token more; of the rows of the model, which ones the next go on from.
+  std::vector<int64_t> Advance(const Rows& rows, const at::Tensor& logits) {
     const at::Tensor values = logits.to(at::kCPU).contiguous();
     const auto vocabulary = static_cast<size_t>(values.size(1));
     auto* data = values.mutable_data_ptr<float>();
-    for (size_t i = 0; i < rows.size(); ++i) {
-      rows[i]->Advance({data + i * vocabulary, vocabulary}, usable_, model_->geometry().end_token);
+    std::vector<int64_t> continued;
+    int64_t first = 0;
+    for (const auto& row : rows) {
+      const size_t width = row->width();
+      row->Advance({data, width * vocabulary}, usable_, model_->geometry().end_token);
+      data += width * vocabulary;
+      if (!row->ended()) {
+        for (const int64_t parent : row->Parents()) continued.push_back(first + parent);
+      }
+      first += static_cast<int64_t>(width);
     }
+    return continued;
   }
 
+  // The first of those that wait, as far as there is room.
   void Admit() {
-    LanguageModel::Prefilled added = Prefill(*model_, joining_);
-    AdvanceAll(joining_, added.logits);
+    size_t load = Reserved(running_);
+    const auto full = std::find_if(joining_.begin(), joining_.end(), [&](const auto& row) {
+      load += row->row().options->num_beams;
+      return load > capacity_;
+    });
+    if (full == joining_.begin()) return;
+    Rows admitted(std::make_move_iterator(joining_.begin()), std::make_move_iterator(full));
+    joining_.erase(joining_.begin(), full);
+    LanguageModel::Prefilled added = Prefill(*model_, admitted);
+    Continue(added.state, Advance(admitted, added.logits));
+    std::move(admitted.begin(), admitted.end(), std::back_inserter(running_));
     if (state_ == nullptr) {
       state_ = std::move(added.state);
-    } else {
+    } else if (added.state != nullptr) {
       state_->Append(std::move(added.state));
     }
-    std::move(joining_.begin(), joining_.end(), std::back_inserter(running_));
-    joining_.clear();
   }
 
   // Reports and drops the rows that have ended.
-  void Sweep(std::vector<Finished>& finished) {
-    std::vector<int64_t> kept;
-    for (size_t i = 0; i < running_.size(); ++i) {
-      if (!running_[i]->ended()) kept.push_back(static_cast<int64_t>(i));
-    }
-    if (kept.empty()) {
-      state_.reset();
-    } else if (kept.size() < running_.size()) {
-      state_->Select(kept);
-    }
-    for (Rows* rows : {&running_, &joining_}) {
-      std::erase_if(*rows, [&](const auto& row) {
-        if (row->ended() && row->status()) {
-          free_slots_.push_back(row->slot());
-          finished.push_back({row->slot(), *row->status()});
-        }
-        return row->ended();
-      });
-    }
+  void Report(Rows& rows, std::vector<Finished>& finished) {
+    std::erase_if(rows, [&](const auto& row) {
+      if (row->ended() && row->status()) {
+        free_slots_.push_back(row->slot());
+        finished.push_back({row->slot(), *row->status()});
+      }
+      return row->ended();
+    });
   }
 
   const std::shared_ptr<const LanguageModel> model_;
@@ -166,6 +216,7 @@ GenerationBatch::GenerationBatch(GenerationBatch&&) noexcept = default;
 
 size_t GenerationBatch::capacity() const { return impl_->capacity(); }
 size_t GenerationBatch::width() const { return impl_->width(); }
+size_t GenerationBatch::load() const { return impl_->load(); }
 absl::StatusOr<size_t> GenerationBatch::Join(GenerationRow row) {
   return impl_->Join(std::move(row));
 }
@@ -182,17 +233,20 @@ void Collect(const Delta& delta, Generation* generation) {
   append(generation->token_ids, delta.token_ids);
   append(generation->logprobs, delta.logprobs);
   if (delta.finish_reason) generation->finish_reason = *delta.finish_reason;
+  generation->beam_score = delta.beam_score;
 }
 
+// `choices` of each row, in order.
 absl::StatusOr<std::vector<Generation>> RunRows(GenerationBatch batch,
-                                                std::vector<GenerationRow> rows) {
-  std::vector<Generation> generations(rows.size());
+                                                std::vector<GenerationRow> rows, size_t choices) {
+  std::vector<Generation> generations(rows.size() * choices);
   std::vector<GenerationBatch::Finished> finished;
   size_t next = 0;
   while (next < rows.size() || batch.width() > 0) {
     for (; next < rows.size() && batch.width() < batch.capacity(); ++next) {
-      rows[next].sink = [to = &generations[next]](const Delta& delta) {
-        Collect(delta, to);
+      rows[next].sink = [to = &generations[next * choices],
+                         first = rows[next].choice](const Delta& delta) {
+        Collect(delta, to + (delta.choice - first));
         return true;
       };
       DDPT_RETURN_IF_ERROR(batch.Join(std::move(rows[next])).status());
@@ -219,12 +273,14 @@ absl::StatusOr<std::vector<Generation>> Generate(std::shared_ptr<const LanguageM
   DDPT_RETURN_IF_ERROR(ValidateDecoding(options));
   const auto shared = std::make_shared<const PromptedRequest>(request);
   const auto settings = WithLogprobs(options);
+  const bool beams = options.num_beams > 1;
   std::vector<GenerationRow> rows;
-  for (uint32_t choice = 0; choice < options.n; ++choice) {
+  for (uint32_t choice = 0; choice < (beams ? 1 : options.n); ++choice) {
     rows.push_back({shared, settings, choice, nullptr, stop});
   }
-  return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), options.n),
-                 std::move(rows));
+  const size_t width = beams ? options.num_beams : options.n;
+  return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), width), std::move(rows),
+                 beams ? options.n : 1);
 }
 
 absl::StatusOr<std::vector<Generation>> GenerateAll(std::shared_ptr<const LanguageModel> model,
@@ -237,7 +293,8 @@ absl::StatusOr<std::vector<Generation>> GenerateAll(std::shared_ptr<const Langua
   for (const PromptedRequest& request : requests) {
     rows.push_back({std::make_shared<const PromptedRequest>(request), settings, 0, nullptr, stop});
   }
-  return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), width), std::move(rows));
+  return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), width), std::move(rows),
+                 /*choices=*/1);
 }
 
 }  // namespace ddpt

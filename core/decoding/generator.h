@@ -20,9 +20,9 @@ class Tokenizer;
 
 enum class FinishReason { kStop, kLength };
 
-// News of one choice. `text` never splits a character; joined, the texts are the answer up to its
-// stop string or end token. `token_ids` has every generated token, those of the stop string and the
-// end token included.
+// News of one choice; of beam search all of it at once, the best choice first. `text` never splits
+// a character; joined, the texts are the answer up to its stop string or end token. `token_ids` has
+// every generated token, those of the stop string and the end token included.
 struct Delta {
   uint32_t choice = 0;
   std::string text;
@@ -30,6 +30,8 @@ struct Delta {
   std::vector<float> logprobs;                // with DecodingOptions::logprobs, one a token
   std::optional<FinishReason> finish_reason;  // set in the last delta of the choice
   uint32_t output_tokens = 0;                 // of the choice so far
+  std::optional<double> beam_score;           // of beam search: its sum of log-probabilities after
+                                              // the penalty, over tokens^length_penalty
 };
 
 // Gets each delta; false ends the choice with CANCELLED. Called on the thread that steps, between
@@ -46,7 +48,8 @@ struct GenerationRow {
   StopToken stop;
 };
 
-// Rows that advance together, a token a step; they join and leave between tokens:
+// Rows that advance together, a token a step; they join and leave between tokens. A beam search is
+// one row here and num_beams rows of the model.
 //
 //   GenerationBatch batch(model, tokenizer, 16);
 //   size_t slot = *batch.Join(row);
@@ -67,11 +70,15 @@ class GenerationBatch {
   ~GenerationBatch();
   GenerationBatch(GenerationBatch&&) noexcept;
 
+  // Rows, and rows of the model, at most.
   size_t capacity() const;
   // Rows that have joined and not ended.
   size_t width() const;
-  // Takes the row in at the next step; the slot is 0..capacity()-1. The FieldErrors of
-  // ValidateRequest and ValidateDecoding; RESOURCE_EXHAUSTED where there is no room.
+  // Rows of the model that they may take, but for those that wait; 0..capacity().
+  size_t load() const;
+  // Takes the row in, at the next step at which the model has room for its beams; the slot is
+  // 0..capacity()-1. The FieldErrors of ValidateRequest and ValidateDecoding, and of more beams
+  // than capacity(); RESOURCE_EXHAUSTED where there is no room.
   absl::StatusOr<size_t> Join(GenerationRow row);
   // Gives up the row in `slot`, which hears nothing more. Cheap.
   void Leave(size_t slot);
@@ -89,18 +96,20 @@ struct Generation {
   std::string text;
   std::vector<uint32_t> token_ids;
   std::vector<float> logprobs;  // always
+  std::optional<double> beam_score;
   FinishReason finish_reason = FinishReason::kStop;
 };
 
-// Runs one request alone to its end: options.n choices in order. Blocks.
+// Runs one request alone to its end: options.n choices in order, of beam search the best first.
+// Blocks.
 absl::StatusOr<std::vector<Generation>> Generate(std::shared_ptr<const LanguageModel> model,
                                                  std::shared_ptr<const Tokenizer> tokenizer,
                                                  const PromptedRequest& request,
                                                  const DecodingOptions& options,
                                                  const StopToken& stop = {});
 
-// Runs many requests (one choice each) in batches of at most `width`; results in order. Blocks. The
-// first error ends all.
+// Runs many requests (one choice each) in batches of at most `width` rows of the model; results in
+// order. Blocks. The first error ends all.
 absl::StatusOr<std::vector<Generation>> GenerateAll(std::shared_ptr<const LanguageModel> model,
                                                     std::shared_ptr<const Tokenizer> tokenizer,
                                                     const std::vector<PromptedRequest>& requests,

@@ -1,5 +1,7 @@
 #include "core/decoding/options.h"
 
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 
@@ -8,6 +10,21 @@ namespace {
 
 absl::Status Outside(const char* field, auto value, const char* limit) {
   return FieldError(absl::StrCat("decoding.", field), absl::StrCat(value, " is outside ", limit));
+}
+
+absl::Status ValidateBeams(const DecodingOptions& options) {
+  const uint32_t beams = options.num_beams;
+  if (beams < 1 || beams > 16) return Outside("num_beams", beams, "1..16");
+  if (!(std::abs(options.length_penalty) <= 10)) {
+    return Outside("length_penalty", options.length_penalty, "-10..10");
+  }
+  if (beams == 1) return absl::OkStatus();
+  if (options.temperature > 0) {
+    return FieldError("decoding.temperature",
+                      absl::StrCat(options.temperature, " is not 0; beam search does not sample"));
+  }
+  if (options.n <= beams) return absl::OkStatus();
+  return FieldError("decoding.n", absl::StrCat(options.n, " is more than the ", beams, " beams"));
 }
 
 }  // namespace
@@ -24,6 +41,7 @@ absl::Status ValidateDecoding(const DecodingOptions& options) {
     return Outside("repetition_penalty", options.repetition_penalty, "0.1..10");
   }
   if (options.n < 1 || options.n > 16) return Outside("n", options.n, "1..16");
+  DDPT_RETURN_IF_ERROR(ValidateBeams(options));
   if (options.stop.size() > 16) return Outside("stop", options.stop.size(), "0..16 strings");
   for (const std::string& stop : options.stop) {
     if (stop.empty() || stop.size() > 64) return Outside("stop", stop.size(), "1..64 bytes");

@@ -16,8 +16,10 @@ struct DecodingOptions {
   uint32_t top_k = 0;             // 0 keeps all
   double repetition_penalty = 1;  // 0.1 .. 10; on tokens of the answer so far
   uint64_t seed = 0;              // of the sampling; greedy ignores it
+  uint32_t num_beams = 1;         // 1..16; above 1: beam search, greedy only
+  double length_penalty = 1;      // -10..10; exponent of the length in a beam's score
   std::vector<std::string> stop;  // at most 16 of 1..64 bytes
-  uint32_t n = 1;                 // choices, 1..16
+  uint32_t n = 1;                 // choices, 1..16; of beam search the best, up to num_beams
   bool logprobs = false;          // report them
 };
 

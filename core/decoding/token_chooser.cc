@@ -19,13 +19,6 @@ struct Candidate {
   double weight;  // probability times a constant
 };
 
-double LogSumExp(std::span<const float> logits) {
-  const float top = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - top);
-  return top + std::log(sum);
-}
-
 void Penalize(std::span<float> logits, const std::vector<uint32_t>& answer, double penalty) {
   if (penalty == 1) return;
   for (const uint32_t id : std::set<uint32_t>(answer.begin(), answer.end())) {
@@ -85,6 +78,13 @@ uint32_t Draw(std::span<const float> logits, const DecodingOptions& options, con
 }
 
 }  // namespace
+
+double LogSumExp(std::span<const float> logits) {
+  const float top = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - top);
+  return top + std::log(sum);
+}
 
 absl::StatusOr<ChosenToken> ChooseToken(std::span<float> logits, std::span<const uint8_t> usable,
                                         const std::vector<uint32_t>& answer,

@@ -16,6 +16,9 @@ struct ChosenToken {
   float logprob = 0;
 };
 
+// ln sum exp(logits). Thread-safe.
+double LogSumExp(std::span<const float> logits);
+
 // The next token of one choice. `logits` [vocabulary] is changed; `usable` [vocabulary] is non-zero
 // at ids that may be chosen; `answer` holds the tokens so far. In this order: repetition penalty on
 // tokens of `answer`; greedy, or temperature, then top_k, then top_p of what is left, and a draw

@@ -99,6 +99,27 @@ TEST_F(GenerateTest, EachChoiceIsTheLibrarysUnderItsIndex) {
   }
 }
 
+TEST_F(GenerateTest, BeamsComeWholeTheBestFirst) {
+  v1::GenerateRequest request = Request(20);
+  request.mutable_decoding()->set_num_beams(4);
+  request.mutable_decoding()->set_length_penalty(0.5);
+  request.mutable_decoding()->set_n(2);
+  DecodingOptions options = Options(20);
+  options.num_beams = 4;
+  options.length_penalty = 0.5;
+  options.n = 2;
+  const Generated generated = Generate(request);
+  const std::vector<Generation> expected = Library(Prompted(), options);
+  ASSERT_EQ(generated.messages.size(), 2u);
+  for (uint32_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(generated.messages[i].choice_index(), i);
+    EXPECT_EQ(generated.messages[i].text(), expected[i].text);
+    EXPECT_NEAR(generated.messages[i].beam_score(), *expected[i].beam_score, 1e-4);
+    EXPECT_NE(generated.messages[i].finish_reason(), v1::FINISH_REASON_UNSPECIFIED);
+  }
+  EXPECT_GE(generated.messages[0].beam_score(), generated.messages[1].beam_score());
+}
+
 TEST_F(GenerateTest, SeedsRepeatAndAbsentOnesDiffer) {
   v1::GenerateRequest request = Request(40);
   request.mutable_decoding()->set_temperature(1);
@@ -203,7 +224,17 @@ TEST_F(GenerateTest, BadFieldsAreNamedWithTheirLimits) {
        [](auto& r) { r.mutable_decoding()->set_repetition_penalty(0); }},
       {"decoding.n", "1..16", [](auto& r) { r.mutable_decoding()->set_n(17); }},
       {"decoding.stop", "1..64", [](auto& r) { r.mutable_decoding()->add_stop(""); }},
-      {"decoding.num_beams", "4 is not 1", [](auto& r) { r.mutable_decoding()->set_num_beams(4); }},
+      {"decoding.num_beams", "1..16", [](auto& r) { r.mutable_decoding()->set_num_beams(17); }},
+      {"decoding.temperature", "does not sample",
+       [](auto& r) {
+         r.mutable_decoding()->set_num_beams(2);
+         r.mutable_decoding()->set_temperature(1);
+       }},
+      {"decoding.n", "more than the 2 beams",
+       [](auto& r) {
+         r.mutable_decoding()->set_num_beams(2);
+         r.mutable_decoding()->set_n(3);
+       }},
       {"decoder_prefix", "9", [](auto& r) { r.set_decoder_prefix(v1::DecoderPrefix(9)); }},
       {"prompt.task", "does not match", [](auto& r) { r.mutable_prompt()->set_task("A task"); }},
       {"prompt.prompt_id", "dp1_", [](auto& r) { r.mutable_prompt()->set_prompt_id("no"); }},
