@@ -17,6 +17,7 @@
 #include "ddpt/v1/prompt.grpc.pb.h"
 #include "ddpt/v1/task.grpc.pb.h"
 #include "ddpt/v1/training.grpc.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 
 namespace ddpt {
 namespace {
@@ -47,7 +48,8 @@ struct Client::Impl {
         tasks(v1::TaskService::NewStub(channel)),
         code(v1::CodeService::NewStub(channel)),
         model(v1::ModelService::NewStub(channel)),
-        training(v1::TrainingService::NewStub(channel)) {}
+        training(v1::TrainingService::NewStub(channel)),
+        health(grpc::health::v1::Health::NewStub(channel)) {}
 
   // One attempt of a call, ending at `deadline`.
   absl::Status Attempt(std::chrono::steady_clock::time_point deadline,
@@ -133,6 +135,7 @@ struct Client::Impl {
   const std::unique_ptr<v1::CodeService::Stub> code;
   const std::unique_ptr<v1::ModelService::Stub> model;
   const std::unique_ptr<v1::TrainingService::Stub> training;
+  const std::unique_ptr<grpc::health::v1::Health::Stub> health;
 };
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(Options options) {
@@ -208,6 +211,15 @@ absl::Status Client::Generate(const v1::GenerateRequest& request,
 
 absl::StatusOr<v1::ScoreResponse> Client::Score(const v1::ScoreRequest& request) {
   return impl_->Unary(*impl_->code, &v1::CodeService::Stub::Score, request);
+}
+
+absl::StatusOr<bool> Client::IsServing(const std::string& service) {
+  namespace health = grpc::health::v1;
+  health::HealthCheckRequest request;
+  request.set_service(service);
+  DDPT_ASSIGN_OR_RETURN(const health::HealthCheckResponse response,
+                        impl_->Unary(*impl_->health, &health::Health::Stub::Check, request));
+  return response.status() == health::HealthCheckResponse::SERVING;
 }
 
 absl::StatusOr<v1::ModelInfo> Client::GetModel() {

@@ -70,6 +70,10 @@ class Client {
                         const std::function<bool(const v1::GenerateResponse&)>& on_message);
   absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request);
 
+  // Whether the server ("") or a task of it serves: false for NOT_SERVING. NOT_FOUND for what has
+  // no health.
+  absl::StatusOr<bool> IsServing(const std::string& service);
+
   // ModelService.
   absl::StatusOr<v1::ModelInfo> GetModel();
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request);

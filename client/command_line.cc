@@ -59,6 +59,7 @@ int RunCommandLine(std::vector<std::string> arguments, std::ostream& out, std::o
   AddModelCommands(app, session);
   AddJobCommands(app, session);
   AddEvaluateCommand(app, session);
+  AddCheckCommand(app, session);
   AddBenchCommands(app, session);
   try {
     std::reverse(arguments.begin(), arguments.end());

@@ -23,6 +23,8 @@ void AddModelCommands(CLI::App& app, Session& session);
 void AddJobCommands(CLI::App& app, Session& session);
 // evaluate
 void AddEvaluateCommand(CLI::App& app, Session& session);
+// check
+void AddCheckCommand(CLI::App& app, Session& session);
 // bench sample | generate | serve
 void AddBenchCommands(CLI::App& app, Session& session);
 
