@@ -13,6 +13,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "ddpt/v1/code.grpc.pb.h"
+#include "ddpt/v1/evaluation.grpc.pb.h"
 #include "ddpt/v1/model.grpc.pb.h"
 #include "ddpt/v1/prompt.grpc.pb.h"
 #include "ddpt/v1/task.grpc.pb.h"
@@ -47,6 +48,7 @@ struct Client::Impl {
         prompts(v1::PromptService::NewStub(channel)),
         tasks(v1::TaskService::NewStub(channel)),
         code(v1::CodeService::NewStub(channel)),
+        evaluation(v1::EvaluationService::NewStub(channel)),
         model(v1::ModelService::NewStub(channel)),
         training(v1::TrainingService::NewStub(channel)),
         health(grpc::health::v1::Health::NewStub(channel)) {}
@@ -118,6 +120,25 @@ struct Client::Impl {
     return reader.Finish();
   }
 
+  // A stream that is not begun again after its first message.
+  template <typename Stub, typename Request, typename Message>
+  absl::Status Stream(Stub& stub,
+                      std::unique_ptr<grpc::ClientReader<Message>> (Stub::*method)(
+                          grpc::ClientContext*, const Request&),
+                      const Request& request,
+                      const std::function<bool(const Message&)>& on_message) const {
+    bool begun = false;
+    const std::function<bool(const Message&)> pass = [&](const Message& message) {
+      begun = true;
+      return on_message(message);
+    };
+    return Run([&] { return !begun; },
+               [&](grpc::ClientContext& context) {
+                 auto reader = (stub.*method)(&context, request);
+                 return Drain(context, *reader, pass);
+               });
+  }
+
   absl::Status Explain(const absl::Status& status) const {
     if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
       return Annotate(status, options.target);
@@ -133,6 +154,7 @@ struct Client::Impl {
   const std::unique_ptr<v1::PromptService::Stub> prompts;
   const std::unique_ptr<v1::TaskService::Stub> tasks;
   const std::unique_ptr<v1::CodeService::Stub> code;
+  const std::unique_ptr<v1::EvaluationService::Stub> evaluation;
   const std::unique_ptr<v1::ModelService::Stub> model;
   const std::unique_ptr<v1::TrainingService::Stub> training;
   const std::unique_ptr<grpc::health::v1::Health::Stub> health;
@@ -197,16 +219,13 @@ absl::StatusOr<v1::DeleteTaskResponse> Client::DeleteTask(const v1::DeleteTaskRe
 
 absl::Status Client::Generate(const v1::GenerateRequest& request,
                               const std::function<bool(const v1::GenerateResponse&)>& on_message) {
-  bool begun = false;
-  const std::function<bool(const v1::GenerateResponse&)> pass = [&](const auto& message) {
-    begun = true;
-    return on_message(message);
-  };
-  return impl_->Run([&] { return !begun; },
-                    [&](grpc::ClientContext& context) {
-                      auto reader = impl_->code->Generate(&context, request);
-                      return Impl::Drain(context, *reader, pass);
-                    });
+  return impl_->Stream(*impl_->code, &v1::CodeService::Stub::Generate, request, on_message);
+}
+
+absl::Status Client::Evaluate(const v1::EvaluateRequest& request,
+                              const std::function<bool(const v1::EvaluateResponse&)>& on_message) {
+  return impl_->Stream(*impl_->evaluation, &v1::EvaluationService::Stub::Evaluate, request,
+                       on_message);
 }
 
 absl::StatusOr<v1::ScoreResponse> Client::Score(const v1::ScoreRequest& request) {

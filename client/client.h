@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "client/retry.h"
 #include "ddpt/v1/code.pb.h"
+#include "ddpt/v1/evaluation.pb.h"
 #include "ddpt/v1/model.pb.h"
 #include "ddpt/v1/prompt.pb.h"
 #include "ddpt/v1/task.pb.h"
@@ -69,6 +70,10 @@ class Client {
   absl::Status Generate(const v1::GenerateRequest& request,
                         const std::function<bool(const v1::GenerateResponse&)>& on_message);
   absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request);
+
+  // EvaluationService. As Generate; asked again, an evaluation goes on where it was left.
+  absl::Status Evaluate(const v1::EvaluateRequest& request,
+                        const std::function<bool(const v1::EvaluateResponse&)>& on_message);
 
   // Whether the server ("") or a task of it serves: false for NOT_SERVING. NOT_FOUND for what has
   // no health.

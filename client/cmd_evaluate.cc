@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/commands.h"
+#include "client/evaluate_prompts.h"
 #include "client/evaluation_report.h"
 #include "client/session.h"
 #include "core/base/file.h"
@@ -86,6 +87,9 @@ absl::StatusOr<std::vector<ExampleCounts>> CountFile(const std::string& path,
 }
 
 absl::Status Evaluate(const EvaluateFlags& flags, Session& session) {
+  if (flags.predictions.empty() || flags.references.empty()) {
+    return FieldError("predictions", "--predictions and --references, or --data, are needed");
+  }
   DDPT_ASSIGN_OR_RETURN(const auto references, ReadCodes(flags.references));
   DDPT_ASSIGN_OR_RETURN(const auto examples, CountFile(flags.predictions, flags, references));
   EvaluationReport report{.method = MeasureMethod(examples, flags.resample),
@@ -128,12 +132,13 @@ The smallest p that can be told is 1 / (1 + resamples).
 
 void AddEvaluateCommand(CLI::App& app, Session& session) {
   CLI::App* command =
-      app.add_subcommand("evaluate", "Scores files of code against references; needs no server");
+      app.add_subcommand("evaluate",
+                         "Scores code against references: of files, which needs no server, or what "
+                         "a server makes of --data");
   auto flags = std::make_shared<EvaluateFlags>();
-  command->add_option("--predictions", flags->predictions, "JSON Lines, or generate --examples")
-      ->required();
-  command->add_option("--references", flags->references, "JSON Lines in the same order")
-      ->required();
+  auto prompts = std::make_shared<PromptEvaluation>();
+  command->add_option("--predictions", flags->predictions, "JSON Lines, or generate --examples");
+  command->add_option("--references", flags->references, "JSON Lines in the same order");
   command->add_option(
       "--counts", flags->counts_file,
       "Also write each example's n-gram counts of BLEU-4 and chrF to this file, JSON Lines");
@@ -145,8 +150,11 @@ void AddEvaluateCommand(CLI::App& app, Session& session) {
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command->add_option("--seed", flags->resample.seed, "Of the resamples")->capture_default_str();
+  prompts->Add(*command);
   command->footer(absl::StrCat(kFooter, command->get_footer()));
-  command->callback([flags, &session] { session.status = Evaluate(*flags, session); });
+  command->callback([flags, prompts, &session] {
+    session.status = prompts->wanted() ? prompts->Run(session) : Evaluate(*flags, session);
+  });
 }
 
 }  // namespace ddpt

@@ -72,6 +72,7 @@ absl::StatusOr<ResolvedPrompt> PromptResolver::FromMade(MadePrompts made) const 
   prompt.soft = std::make_shared<const Tensor>(std::move(made.drawn.prompts.front()));
   prompt.prompt_id = made.prompt_ids.front();
   prompt.task = made.task.task;
+  prompt.conditional = spec.condition_width > 0;
   FillReceipt(made, model.digest(), &prompt.receipt.emplace());
   return prompt;
 }

@@ -24,6 +24,7 @@ struct ResolvedPrompt {
   bool manual_in_decoder = false;
   std::string prompt_id;               // "" where it has none
   std::string task;                    // "" where none made it
+  bool conditional = false;            // whether it depends on the instruction
   std::optional<v1::Receipt> receipt;  // where the server made it
 };
 

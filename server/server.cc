@@ -22,6 +22,7 @@
 #include "server/base_model.h"
 #include "server/call.h"
 #include "server/code_service.h"
+#include "server/evaluation_service.h"
 #include "server/grpc_endpoint.h"
 #include "server/health.h"
 #include "server/http.h"
@@ -135,9 +136,10 @@ class Server::Impl {
   std::unique_ptr<PromptMaker> maker_;
   std::unique_ptr<PromptService> prompt_service_;
   std::unique_ptr<TaskService> task_service_;
-  std::unique_ptr<CodeService> code_service_;          // null without a base model
-  std::unique_ptr<ModelService> model_service_;        // likewise
-  std::unique_ptr<TrainingService> training_service_;  // likewise
+  std::unique_ptr<CodeService> code_service_;              // null without a base model
+  std::unique_ptr<EvaluationService> evaluation_service_;  // likewise
+  std::unique_ptr<ModelService> model_service_;            // likewise
+  std::unique_ptr<TrainingService> training_service_;      // likewise
   GrpcEndpoint grpc_;
   std::unique_ptr<HttpEndpoint> http_;
 
@@ -269,6 +271,9 @@ absl::Status Server::Impl::OpenServices() {
       CodeService::Options{.batch_rows = config_.generate_batch,
                            .stream_buffer_bytes = config_.stream_buffer_bytes});
   model_service_ = std::make_unique<ModelService>(*calls_, base_);
+  DDPT_ASSIGN_OR_RETURN(evaluation_service_,
+                        EvaluationService::Create(*calls_, base_, *maker_, *registry_, *datasets_,
+                                                  *pool_, config_.state + "/evaluations"));
   DDPT_ASSIGN_OR_RETURN(
       training_service_,
       TrainingService::Create(*calls_, base_, *registry_, *catalog_, *datasets_, *pool_,
@@ -284,8 +289,8 @@ absl::Status Server::Impl::Serve() {
   DDPT_RETURN_IF_ERROR(ServeMetrics());
   std::vector<grpc::Service*> services = {prompt_service_.get(), task_service_.get()};
   if (base_) {
-    services.insert(services.end(),
-                    {code_service_.get(), model_service_.get(), training_service_.get()});
+    services.insert(services.end(), {code_service_.get(), model_service_.get(),
+                                     evaluation_service_.get(), training_service_.get()});
   }
   DDPT_ASSIGN_OR_RETURN(grpc_, StartGrpc(config_, services));
   health_.Attach(grpc_.server->GetHealthCheckService());
@@ -360,6 +365,7 @@ void Server::Impl::Drain(TimePoint deadline) {
   health_.Stop();
   calls_->Close();
   if (training_service_) training_service_->Stop();
+  if (evaluation_service_) evaluation_service_->Stop();
   log_.Info("draining", nlohmann::json::object());
   const bool in_time = calls_->WaitIdle(deadline);
   if (!in_time) {

@@ -8,27 +8,22 @@
 #include "core/base/philox.h"
 
 namespace ddpt {
-namespace {
 
-ExampleCounts DrawnSum(std::span<const ExampleCounts> examples, const NoiseKey& key) {
-  ExampleCounts sum;
+std::vector<uint32_t> DrawExamples(size_t examples, uint32_t resample,
+                                   const ResampleOptions& options) {
+  const NoiseKey key{.seed = options.seed, .sample = resample};
+  std::vector<uint32_t> drawn(examples);
   std::array<uint32_t, 4> words;
-  for (size_t i = 0; i < examples.size(); ++i) {
+  for (size_t i = 0; i < examples; ++i) {
     if (i % 4 == 0) words = PhiloxBlock(key, static_cast<uint32_t>(i / 4));
-    sum += examples[words[i % 4] * examples.size() >> 32];
+    drawn[i] = static_cast<uint32_t>(words[i % 4] * examples >> 32);
   }
-  return sum;
+  return drawn;
 }
-
-}  // namespace
 
 std::vector<Figures> ResampledFigures(std::span<const ExampleCounts> examples,
                                       const ResampleOptions& options) {
-  std::vector<Figures> figures;
-  for (uint32_t i = 0; i < options.resamples; ++i) {
-    figures.push_back(FiguresOf(DrawnSum(examples, {.seed = options.seed, .sample = i})));
-  }
-  return figures;
+  return Resampled(examples, options, FiguresOf);
 }
 
 Interval PercentileInterval(std::vector<double> values) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -15,9 +16,26 @@ struct ResampleOptions {
   uint64_t seed = 1;
 };
 
-// The figures of corpora of as many examples, drawn with replacement. Which ones are drawn is a
-// function of the seed, the resample and the number of examples alone (example word n / 2^32 for
-// each word of Philox), so that the resamples of two methods on the same examples are pairs.
+// Which of n examples a resample draws, n of them with replacement: example word n / 2^32 for each
+// word of Philox. So it is a function of the seed, the resample and n alone, and the resamples of
+// two methods on the same examples are pairs.
+std::vector<uint32_t> DrawExamples(size_t examples, uint32_t resample,
+                                   const ResampleOptions& options);
+
+// What figures_of says of the sum (+=) of the counts of each resample's examples.
+template <typename Counts, typename FiguresOf>
+auto Resampled(std::span<const Counts> examples, const ResampleOptions& options,
+               const FiguresOf& figures_of) {
+  std::vector<decltype(figures_of(examples[0]))> figures;
+  for (uint32_t i = 0; i < options.resamples; ++i) {
+    Counts sum;
+    for (const uint32_t drawn : DrawExamples(examples.size(), i, options)) sum += examples[drawn];
+    figures.push_back(figures_of(sum));
+  }
+  return figures;
+}
+
+// The figures of corpora of as many examples, drawn with replacement.
 std::vector<Figures> ResampledFigures(std::span<const ExampleCounts> examples,
                                       const ResampleOptions& options);
 

@@ -1,0 +1,132 @@
+#include "client/evaluate_prompts.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "client/output.h"
+#include "client/progress.h"
+#include "client/prompt_file.h"
+#include "client/session.h"
+#include "core/base/status.h"
+
+namespace ddpt {
+namespace {
+
+using Table = google::protobuf::RepeatedPtrField<v1::EvaluateResponse::Cell>;
+
+nlohmann::ordered_json ToJson(const Table& table) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (const auto& cell : table) {
+    json[cell.contender()][cell.metric()] = {{"value", cell.value()},
+                                             {"interval", {cell.low(), cell.high()}}};
+  }
+  return json;
+}
+
+// A line for each column, since there are more of these than contenders.
+void Print(const Table& table, std::ostream& out) {
+  std::vector<std::string> contenders, metrics;
+  std::map<std::pair<std::string, std::string>, std::string> cells;
+  for (const auto& cell : table) {
+    const auto note = [](std::vector<std::string>& names, const std::string& name) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    };
+    note(contenders, cell.contender());
+    note(metrics, cell.metric());
+    cells[{cell.metric(), cell.contender()}] =
+        absl::StrFormat("%.4f [%.4f, %.4f]", cell.value(), cell.low(), cell.high());
+  }
+  out << absl::StrFormat("%-24s", "");
+  for (const std::string& contender : contenders) out << absl::StrFormat("  %-24s", contender);
+  for (const std::string& metric : metrics) {
+    out << "\n" << absl::StrFormat("%-24s", metric);
+    for (const std::string& contender : contenders) {
+      out << absl::StrFormat("  %-24s", cells[{metric, contender}]);
+    }
+  }
+  out << "\n";
+}
+
+}  // namespace
+
+absl::StatusOr<v1::EvaluateRequest::Contender> ParseContender(const std::string& words) {
+  v1::EvaluateRequest::Contender contender;
+  const size_t equals = words.find('=');
+  const size_t colon = words.find(':');
+  const bool named = equals != std::string::npos && equals < colon;
+  contender.set_name(named ? words.substr(0, equals) : words);
+  absl::string_view kind = absl::string_view(words).substr(named ? equals + 1 : 0);
+  v1::PromptSource& prompt = *contender.mutable_prompt();
+  if (kind == "none") return contender;
+  if (absl::ConsumePrefix(&kind, "task:")) {
+    prompt.set_task(std::string(kind));
+  } else if (absl::ConsumePrefix(&kind, "id:")) {
+    prompt.set_prompt_id(std::string(kind));
+  } else if (absl::ConsumePrefix(&kind, "text:")) {
+    prompt.set_text(std::string(kind));
+  } else if (absl::ConsumePrefix(&kind, "file:")) {
+    DDPT_ASSIGN_OR_RETURN(*prompt.mutable_embedding(), ReadPrompt(std::string(kind), 0));
+  } else {
+    return FieldError("contender", absl::StrCat("\"", words, "\" is not [NAME=]none, task:NAME, ",
+                                                "id:PROMPT_ID, text:WORDS or file:PATH"));
+  }
+  return contender;
+}
+
+void PromptEvaluation::Add(CLI::App& command) {
+  command.add_option("--data", data_,
+                     "Instead: a data set, as for train, whose instructions the server answers");
+  command.add_option("--contender", contenders_,
+                     "With --data: [NAME=]none, task:NAME, id:PROMPT_ID, text:WORDS or file:PATH; "
+                     "again for more");
+  command.add_option_function<std::vector<std::string>>(
+      "--metric",
+      [this](const std::vector<std::string>& names) {
+        request_.mutable_metrics()->Assign(names.begin(), names.end());
+      },
+      "With --data: nll or a figure below; default all");
+  command.add_option_function<uint32_t>(
+      "--max-new-tokens",
+      [this](uint32_t value) { request_.mutable_decoding()->set_max_new_tokens(value); },
+      "With --data: default 256");
+  command.add_option_function<uint32_t>(
+      "--beams", [this](uint32_t value) { request_.mutable_decoding()->set_num_beams(value); },
+      "With --data: default 1");
+}
+
+absl::Status PromptEvaluation::Run(Session& session) {
+  for (const std::string& words : contenders_) {
+    DDPT_ASSIGN_OR_RETURN(*request_.add_contenders(), ParseContender(words));
+  }
+  DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
+  DDPT_ASSIGN_OR_RETURN(const v1::Dataset data, client->UploadDataset({}, data_));
+  request_.set_dataset_digest(data.digest());
+  Table table;
+  {
+    ProgressBar progress(session.err, session.terminal, "evaluating");
+    DDPT_RETURN_IF_ERROR(client->Evaluate(request_, [&](const v1::EvaluateResponse& message) {
+      if (!session.json) {
+        progress.Update(message.examples_done(), message.examples_total(), "");
+      }
+      if (!message.table().empty()) table = message.table();
+      return true;
+    }));
+  }
+  if (session.json) {
+    PrintJson(session, ToJson(table));
+  } else {
+    Print(table, session.out);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ddpt

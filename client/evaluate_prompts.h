@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ddpt/v1/evaluation.pb.h"
+
+namespace CLI {
+class App;
+}
+
+namespace ddpt {
+
+struct Session;
+
+// `ddpt evaluate --data`: what prompts are worth on a data set, measured by the server.
+class PromptEvaluation {
+ public:
+  // Adds its flags.
+  void Add(CLI::App& command);
+  // Whether --data was given.
+  bool wanted() const { return !data_.empty(); }
+  // Uploads the data, asks for the evaluation, shows how far it is, prints the table. Asked again
+  // after an interruption it goes on where it was. A FieldError names the contender.
+  absl::Status Run(Session& session);
+
+ private:
+  std::string data_;
+  std::vector<std::string> contenders_;
+  v1::EvaluateRequest request_;
+};
+
+// The prompt that a contender names: "none", "task:NAME", "id:PROMPT_ID", "text:WORDS" or
+// "file:PATH", with "NAME=" before it where the row is to have another name.
+absl::StatusOr<v1::EvaluateRequest::Contender> ParseContender(const std::string& words);
+
+}  // namespace ddpt

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/decoding/generator.h"
+#include "core/registry/dataset_store.h"
+#include "core/registry/evaluation_log.h"
+#include "core/registry/registry.h"
+#include "core/runtime/stream_pool.h"
+#include "ddpt/v1/evaluation.pb.h"
+#include "server/base_model.h"
+#include "server/call.h"
+#include "server/prompt_resolver.h"
+
+namespace ddpt {
+
+// What Evaluate calls share. All outlive the calls.
+struct EvaluateResources {
+  std::shared_ptr<const BaseModel> base;
+  PromptResolver* resolver;
+  const Registry* registry;
+  const DatasetStore* datasets;
+  StreamPool* pool;                   // of models
+  StreamPool* thread;                 // where evaluations wait for each other and for their pieces
+  std::string directory;              // of their logs
+  const std::atomic<bool>* stopping;  // no further piece begins
+  size_t batch = 16;                  // examples of a piece
+};
+
+// One Evaluate call. Its examples go through the model a piece at a time as background work, which
+// interactive work goes before; each piece's outcomes are logged, so that the same request goes on
+// there after a cancellation or a restart. Progress that the reader has not taken is overwritten.
+// Owned by gRPC until OnDone and by the work until its end.
+class EvaluateCall final : public grpc::ServerWriteReactor<v1::EvaluateResponse>,
+                           public std::enable_shared_from_this<EvaluateCall> {
+ public:
+  // The reactor of a call, to be returned to gRPC.
+  static EvaluateCall* Start(Calls& calls, const Metrics::Method& method,
+                             grpc::CallbackServerContext& context,
+                             const EvaluateResources& resources,
+                             const v1::EvaluateRequest& request);
+
+  EvaluateCall(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context,
+               const EvaluateResources& resources, const v1::EvaluateRequest& request);
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override { call_.Cancel(); }
+  void OnDone() override { reacting_.reset(); }
+
+ private:
+  using Outcomes = std::map<EvaluationLog::Place, EvaluationOutcome>;
+
+  absl::Status Begin();
+  // On `resources.thread`, to the end.
+  absl::Status Run();
+  absl::StatusOr<Dataset> ReadData() const;
+  absl::StatusOr<std::string> Key(const Dataset& data);
+  absl::Status RunPiece(uint32_t contender, const Dataset& data,
+                        const std::vector<uint64_t>& examples, EvaluationLog& log);
+  absl::StatusOr<PromptedRequest> Prompted(uint32_t contender, const TrainingExample& example);
+  absl::StatusOr<ResolvedPrompt> Resolve(uint32_t contender,
+                                         const std::vector<uint32_t>& instruction_ids);
+  absl::StatusOr<Outcomes> Measure(uint32_t contender, const Dataset& data,
+                                   const std::vector<uint64_t>& examples,
+                                   const std::vector<PromptedRequest>& prompted) const;
+  void Tell(v1::EvaluateResponse response);
+  void End(absl::Status status);
+  void WriteNext();
+
+  std::shared_ptr<EvaluateCall> reacting_;  // this, until OnDone
+  Call call_;
+  const EvaluateResources& resources_;
+  const v1::EvaluateRequest& request_;
+  Admission::Ticket ticket_;
+  std::vector<std::string> pinned_;                     // denoiser of each contender; "": none
+  std::vector<std::optional<ResolvedPrompt>> prompts_;  // those that do not look at the instruction
+
+  std::mutex mutex_;
+  // Guarded by mutex_:
+  std::optional<v1::EvaluateResponse> waiting_;
+  bool writing_ = false;
+  bool finished_ = false;
+  std::optional<absl::Status> ended_;
+  v1::EvaluateResponse sending_;  // untouched while writing_
+};
+
+}  // namespace ddpt
