@@ -5,6 +5,7 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/certificate.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
 
@@ -15,12 +16,20 @@ constexpr uint64_t kMaxPemBytes = 1 << 20;
 constexpr int kKeepaliveMillis = 60'000;
 constexpr int kKeepaliveTimeoutMillis = 20'000;
 
-absl::Status ReadPem(std::string_view option, const std::string& path, std::string& pem) {
-  if (path.empty()) return absl::OkStatus();
+bool UsesTls(const Client::Options& options) {
+  return options.tls || !options.tls_ca.empty() || !options.tls_cert.empty() ||
+         !options.tls_server_name.empty();
+}
+
+absl::StatusOr<PemFile> ReadPem(std::string_view option, const std::string& path) {
+  if (path.empty()) return PemFile();
   absl::StatusOr<std::string> bytes = ReadFile(path, kMaxPemBytes);
   if (!bytes.ok()) return FieldError(option, std::string(bytes.status().message()));
-  pem = *std::move(bytes);
-  return absl::OkStatus();
+  return PemFile{.path = path, .text = *std::move(bytes)};
+}
+
+absl::Status Checked(std::string_view option, const absl::Status& status) {
+  return status.ok() ? status : FieldError(option, std::string(status.message()));
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(
@@ -29,14 +38,20 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(
     return FieldError(options.tls_cert.empty() ? "tls-cert" : "tls-key",
                       "a client certificate and its key are needed together");
   }
-  if (!options.tls && options.tls_ca.empty() && options.tls_cert.empty()) {
-    return grpc::InsecureChannelCredentials();
+  if (!UsesTls(options)) return grpc::InsecureChannelCredentials();
+  DDPT_ASSIGN_OR_RETURN(const PemFile authorities, ReadPem("tls-ca", options.tls_ca));
+  DDPT_ASSIGN_OR_RETURN(const PemFile certificate, ReadPem("tls-cert", options.tls_cert));
+  DDPT_ASSIGN_OR_RETURN(const PemFile key, ReadPem("tls-key", options.tls_key));
+  if (!options.tls_ca.empty()) {
+    DDPT_RETURN_IF_ERROR(Checked("tls-ca", CheckAuthorities(authorities)));
   }
-  grpc::SslCredentialsOptions ssl;
-  DDPT_RETURN_IF_ERROR(ReadPem("tls-ca", options.tls_ca, ssl.pem_root_certs));
-  DDPT_RETURN_IF_ERROR(ReadPem("tls-cert", options.tls_cert, ssl.pem_cert_chain));
-  DDPT_RETURN_IF_ERROR(ReadPem("tls-key", options.tls_key, ssl.pem_private_key));
-  return grpc::SslCredentials(ssl);
+  if (!options.tls_cert.empty()) {
+    DDPT_RETURN_IF_ERROR(Checked("tls-cert", CheckCertificate(certificate)));
+    DDPT_RETURN_IF_ERROR(Checked("tls-key", CheckKey(key, certificate)));
+  }
+  return grpc::SslCredentials({.pem_root_certs = authorities.text,
+                               .pem_private_key = key.text,
+                               .pem_cert_chain = certificate.text});
 }
 
 }  // namespace
@@ -51,6 +66,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateChannel(const Client::Optio
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMillis);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
+  if (!options.tls_server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options.tls_server_name);
+  }
   return grpc::CreateCustomChannel(options.target, credentials, arguments);
 }
 

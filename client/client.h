@@ -40,13 +40,16 @@ class Client {
     // PEM files of the client's own certificate and key; both or neither; imply `tls`.
     std::string tls_cert;
     std::string tls_key;
+    // The name that the server's certificate must have; "": the host of `target`. Implies `tls`.
+    std::string tls_server_name;
     // Sent as "authorization: Bearer <token>"; in the clear without TLS.
     std::string token;
     // Largest message accepted from the server.
     int max_message_bytes = 256 << 20;
   };
 
-  // Reads the certificate files; does not wait for a connection. INVALID_ARGUMENT names the option.
+  // Reads the files that `options` name; does not wait for a connection. INVALID_ARGUMENT names the
+  // option.
   static absl::StatusOr<std::unique_ptr<Client>> Create(Options options);
   ~Client();
 

@@ -39,6 +39,9 @@ void AddConnectionFlags(CLI::App& app, Session& session) {
   app.add_option("--tls-cert", connection.tls_cert, "PEM file of the client's certificate")
       ->envname("DDPT_TLS_CERT");
   app.add_option("--tls-key", connection.tls_key, "PEM file of its key")->envname("DDPT_TLS_KEY");
+  app.add_option("--tls-server-name", connection.tls_server_name,
+                 "Name in the server's certificate, where it is not the host of --server")
+      ->envname("DDPT_TLS_SERVER_NAME");
   app.add_option("--token", connection.token, "Bearer token")->envname("DDPT_TOKEN");
 }
 

@@ -14,6 +14,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "core/base/address.h"
 #include "core/base/device.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
@@ -32,6 +33,7 @@ struct Setting {
   std::function<absl::Status(Config&, const Values&)> set;
   std::function<absl::Status(const Config&)> check;
   bool list = false;
+  bool flag = false;  // on the command line it has no value, and means true
 };
 
 Setting Text(const std::string& name, std::string Config::*member, const std::string& help) {
@@ -97,6 +99,19 @@ Setting Duration(const std::string& name, std::chrono::milliseconds Config::*mem
             if (value.count() >= 0 && value <= std::chrono::hours(24)) return absl::OkStatus();
             return FieldError(name, absl::StrCat(value.count(), " ms is outside 0..24h"));
           }};
+}
+
+Setting Switch(const std::string& name, bool Config::*member, const std::string& help) {
+  Setting setting;
+  setting.name = name;
+  setting.help = help;
+  setting.set = [=](Config& config, const Values& values) {
+    if (absl::SimpleAtob(values.back(), &(config.*member))) return absl::OkStatus();
+    return FieldError(name, absl::StrCat("\"", values.back(), "\" is neither true nor false"));
+  };
+  setting.check = [](const Config&) { return absl::OkStatus(); };
+  setting.flag = true;
+  return setting;
 }
 
 absl::Status SetImports(Config& config, const Values& values) {
@@ -168,10 +183,13 @@ const std::vector<Setting>& Settings() {
                  "Time for accepted requests to end after SIGTERM"),
         Duration("max-connection-age", &Config::max_connection_age,
                  "Age at which clients are asked to reconnect; 0: never"),
-        Text("tls-certificate", &Config::tls_certificate, "PEM file; with tls-key switches TLS on"),
-        Text("tls-key", &Config::tls_key, "PEM file"),
+        Text("tls-cert", &Config::tls_cert,
+             "PEM file of the certificate and its chain; with tls-key switches TLS on"),
+        Text("tls-key", &Config::tls_key, "PEM file of its private key"),
         Text("tls-client-ca", &Config::tls_client_ca,
              "PEM file; clients must show a certificate of this authority"),
+        Switch("allow-insecure", &Config::allow_insecure,
+               "Listens on other addresses than loopback without TLS"),
         Text("token-file", &Config::token_file, "File with the bearer token asked of clients"),
         OneOf("log-level", &Config::log_level, {"trace", "debug", "info", "warn", "error", "off"},
               "Least severe lines that are written"),
@@ -285,16 +303,21 @@ absl::StatusOr<Flags> ParseFlags(std::vector<std::string> arguments) {
   Layer given;
   app.set_version_flag("--version", DDPT_VERSION);
   app.add_option("--config", flags.config, "Configuration file: lines name = value");
-  app.add_flag(
-      "--check", flags.check,
-      "Validates the settings, describes the model, whose weights it reads once, and exits");
+  app.add_flag("--check", flags.check,
+               "Validates the settings and the files of TLS, describes the model, whose "
+               "weights it reads once, and exits");
   app.add_flag(
       "--self-test", flags.self_test,
       "Loads the model, scores built-in snippets and exits; 3 where the result is not plausible");
   for (const Setting& setting : Settings()) {
-    CLI::Option* option =
-        app.add_option("--" + setting.name, given[setting.name],
-                       absl::StrCat(setting.help, " [", VariableName(setting.name), "]"));
+    const std::string help = absl::StrCat(setting.help, " [", VariableName(setting.name), "]");
+    Values& values = given[setting.name];
+    if (setting.flag) {
+      app.add_flag_callback(
+          "--" + setting.name, [&values] { values = {"true"}; }, help);
+      continue;
+    }
+    CLI::Option* option = app.add_option("--" + setting.name, values, help);
     option->expected(1)->multi_option_policy(setting.list ? CLI::MultiOptionPolicy::TakeAll
                                                           : CLI::MultiOptionPolicy::TakeLast);
   }
@@ -312,6 +335,17 @@ absl::StatusOr<Flags> ParseFlags(std::vector<std::string> arguments) {
     if (app.count("--" + name) > 0) flags.settings[name] = std::move(values);
   }
   return flags;
+}
+
+// What is sent in plain text, tokens too, anyone on the way can read and change.
+absl::Status CheckExposure(const Config& config) {
+  if (!config.tls_key.empty() || config.allow_insecure) return absl::OkStatus();
+  DDPT_ASSIGN_OR_RETURN(const auto address, SplitAddress("listen", config.listen));
+  if (IsLoopback(address.first)) return absl::OkStatus();
+  return FieldError("listen", absl::StrCat(config.listen,
+                                           " can be reached from other machines, and nothing is "
+                                           "encrypted: give tls-cert and tls-key, or, where the "
+                                           "network itself is guarded, allow-insecure"));
 }
 
 }  // namespace
@@ -346,28 +380,14 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
 absl::Status ValidateConfig(const Config& config) {
   for (const Setting& setting : Settings()) DDPT_RETURN_IF_ERROR(setting.check(config));
   if (config.state.empty()) return FieldError("state", "\"\" names no directory");
-  if (config.tls_certificate.empty() != config.tls_key.empty()) {
-    return FieldError(config.tls_key.empty() ? "tls-key" : "tls-certificate",
-                      "tls-certificate and tls-key come together");
+  if (config.tls_cert.empty() != config.tls_key.empty()) {
+    return FieldError(config.tls_key.empty() ? "tls-key" : "tls-cert",
+                      "tls-cert and tls-key come together");
   }
   if (!config.tls_client_ca.empty() && config.tls_key.empty()) {
-    return FieldError("tls-client-ca", "needs tls-certificate and tls-key");
+    return FieldError("tls-client-ca", "needs tls-cert and tls-key");
   }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::pair<std::string, uint16_t>> SplitAddress(std::string_view setting,
-                                                              std::string_view address) {
-  const size_t colon = address.rfind(':');
-  uint32_t port = 0;
-  if (colon == 0 || colon == address.npos || colon + 1 == address.size() ||
-      !absl::SimpleAtoi(absl::string_view(address.data() + colon + 1, address.size() - colon - 1),
-                        &port) ||
-      port > 65535) {
-    return FieldError(setting, absl::StrCat("\"", absl::string_view(address.data(), address.size()),
-                                            "\" is not HOST:PORT with a port in 0..65535"));
-  }
-  return std::make_pair(std::string(address.substr(0, colon)), static_cast<uint16_t>(port));
+  return CheckExposure(config);
 }
 
 }  // namespace ddpt

@@ -7,8 +7,6 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -68,11 +66,13 @@ struct Config {
   std::chrono::milliseconds drain_timeout{30'000};
   // Connections are asked to reconnect after this, so that new replicas get their share; 0: never.
   std::chrono::milliseconds max_connection_age{0};
-  // PEM files. Certificate and key together switch TLS on; with `tls_client_ca` clients must show a
-  // certificate of that authority.
-  std::string tls_certificate;
+  // PEM files, read again within a second when replaced. Certificate and key together switch TLS
+  // on; with `tls_client_ca` clients must show a certificate of that authority.
+  std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;
+  // Listens on other addresses than loopback without TLS.
+  bool allow_insecure = false;
   // File whose first line clients must send as "authorization: Bearer ..."; "": nothing is asked.
   std::string token_file;
   // "trace", "debug", "info", "warn", "error" or "off".
@@ -106,9 +106,5 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
 
 // Checks ranges and combinations; touches no file.
 absl::Status ValidateConfig(const Config& config);
-
-// "HOST:PORT" or "[V6]:PORT" in its two parts.
-absl::StatusOr<std::pair<std::string, uint16_t>> SplitAddress(std::string_view setting,
-                                                              std::string_view address);
 
 }  // namespace ddpt

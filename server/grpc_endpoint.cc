@@ -4,39 +4,17 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/file.h"
+#include "core/base/address.h"
 #include "core/base/status.h"
 
 namespace ddpt {
 namespace {
 
-constexpr uint64_t kPemLimit = 1 << 20;
 constexpr int kKeepaliveMs = 60'000;
 constexpr int kKeepaliveTimeoutMs = 20'000;
+
 // Clients may ping this often; those who ping more are told GOAWAY.
 constexpr int kLeastPingIntervalMs = 10'000;
-
-absl::StatusOr<std::string> ReadPem(std::string_view setting, const std::string& path) {
-  if (path.empty()) return "";
-  auto text = ReadFile(path, kPemLimit);
-  if (!text.ok()) return Annotate(text.status(), setting);
-  return text;
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const Config& config) {
-  if (config.tls_key.empty()) return grpc::InsecureServerCredentials();
-  DDPT_ASSIGN_OR_RETURN(const std::string certificate,
-                        ReadPem("tls-certificate", config.tls_certificate));
-  DDPT_ASSIGN_OR_RETURN(const std::string key, ReadPem("tls-key", config.tls_key));
-  DDPT_ASSIGN_OR_RETURN(const std::string authority,
-                        ReadPem("tls-client-ca", config.tls_client_ca));
-  grpc::SslServerCredentialsOptions options(
-      authority.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                        : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = authority;
-  options.pem_key_cert_pairs.push_back({key, certificate});
-  return grpc::SslServerCredentials(options);
-}
 
 void SetArguments(const Config& config, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(config.max_message_bytes));
@@ -57,9 +35,9 @@ void SetArguments(const Config& config, grpc::ServerBuilder& builder) {
 }  // namespace
 
 absl::StatusOr<GrpcEndpoint> StartGrpc(const Config& config,
+                                       const std::shared_ptr<grpc::ServerCredentials>& credentials,
                                        const std::vector<grpc::Service*>& services) {
   DDPT_ASSIGN_OR_RETURN(const auto parts, SplitAddress("listen", config.listen));
-  DDPT_ASSIGN_OR_RETURN(const auto credentials, Credentials(config));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;

@@ -16,10 +16,11 @@ struct GrpcEndpoint {
   std::string address;  // with the port that was chosen
 };
 
-// Starts gRPC with the settings' address, TLS, limits and keepalive, the given services, reflection
-// and grpc.health.v1. UNAVAILABLE naming the address where the port is taken; errors of the PEM
-// files name the setting. Reads those files.
+// Starts gRPC with the settings' address, limits and keepalive, the given services, reflection and
+// grpc.health.v1. UNAVAILABLE naming the address where the port is taken. `credentials` outlive the
+// server.
 absl::StatusOr<GrpcEndpoint> StartGrpc(const Config& config,
+                                       const std::shared_ptr<grpc::ServerCredentials>& credentials,
                                        const std::vector<grpc::Service*>& services);
 
 }  // namespace ddpt

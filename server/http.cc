@@ -12,8 +12,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/address.h"
 #include "core/base/status.h"
-#include "server/config.h"
 
 namespace ddpt {
 namespace {

@@ -8,7 +8,9 @@
 
 #include "server/base_model.h"
 #include "server/config.h"
+#include "server/log.h"
 #include "server/server.h"
+#include "server/tls.h"
 
 namespace {
 
@@ -18,6 +20,9 @@ int Fail(const absl::Status& status) {
 }
 
 int Check(const ddpt::Config& config) {
+  const ddpt::Log silent("off");
+  const absl::Status tls = ddpt::MakeCredentials(config, silent).status();
+  if (!tls.ok()) return Fail(tls);
   const auto model = ddpt::DescribeModel(config);
   if (!model.ok()) return Fail(model.status());
   return std::printf("the settings are valid\n%s", model->c_str()) < 0;

@@ -34,6 +34,7 @@
 #include "server/prompt_service.h"
 #include "server/task_catalog.h"
 #include "server/task_service.h"
+#include "server/tls.h"
 #include "server/training_service.h"
 
 namespace ddpt {
@@ -140,6 +141,7 @@ class Server::Impl {
   std::unique_ptr<EvaluationService> evaluation_service_;  // likewise
   std::unique_ptr<ModelService> model_service_;            // likewise
   std::unique_ptr<TrainingService> training_service_;      // likewise
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
   GrpcEndpoint grpc_;
   std::unique_ptr<HttpEndpoint> http_;
 
@@ -153,6 +155,7 @@ class Server::Impl {
 
 absl::Status Server::Impl::Open() {
   DDPT_RETURN_IF_ERROR(ValidateConfig(config_));
+  DDPT_ASSIGN_OR_RETURN(credentials_, MakeCredentials(config_, log_));
   DDPT_RETURN_IF_ERROR(MakeDirectory(config_.state + "/uploads"));
   DDPT_ASSIGN_OR_RETURN(registry_, SqliteRegistry::Open({.state_directory = config_.state,
                                                          .versions_kept = config_.versions_kept}));
@@ -292,7 +295,7 @@ absl::Status Server::Impl::Serve() {
     services.insert(services.end(), {code_service_.get(), model_service_.get(),
                                      evaluation_service_.get(), training_service_.get()});
   }
-  DDPT_ASSIGN_OR_RETURN(grpc_, StartGrpc(config_, services));
+  DDPT_ASSIGN_OR_RETURN(grpc_, StartGrpc(config_, credentials_, services));
   health_.Attach(grpc_.server->GetHealthCheckService());
   {
     std::lock_guard lock(mutex_);

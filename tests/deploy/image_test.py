@@ -15,6 +15,12 @@ class ImageTest(unittest.TestCase):
         compose = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())
         self.assertEqual(compose["services"]["ddpt"]["image"], f"ddpt:{version}")
 
+    def test_plain_text_stays_on_the_host(self):
+        server = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]["ddpt"]
+        self.assertEqual(server["environment"]["DDPT_ALLOW_INSECURE"], "true")
+        self.assertTrue(all(port.startswith("127.0.0.1:") for port in server["ports"]))
+        self.assertNotIn("DDPT_ALLOW_INSECURE", DOCKERFILE)
+
     def test_mounted_files_are_there(self):
         for name, service in yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"].items():
             for volume in service["volumes"]:

@@ -24,7 +24,7 @@ def project_version():
 
 def settings():
     """The variables that the server reads."""
-    names = re.findall(r'^ +(?:(?:Text|OneOf|Address|Number|Duration)\(|\{)"([a-z-]+)"', (ROOT / "server/config.cc").read_text(), re.MULTILINE)
+    names = re.findall(r'^ +(?:(?:Text|OneOf|Address|Number|Duration|Switch)\(|\{)"([a-z-]+)"', (ROOT / "server/config.cc").read_text(), re.MULTILINE)
     return {"DDPT_" + name.upper().replace("-", "_") for name in names}
 
 
@@ -91,6 +91,11 @@ class RenderedTest(unittest.TestCase):
             self.assertRegex(name, "^ddpt-[a-z0-9]+$")
             for container in self.containers(pod):
                 self.assertEqual(container["envFrom"], [{"configMapRef": {"name": name}}])
+
+    def test_a_port_is_encrypted_or_plain_on_purpose(self):
+        for folder, _, _, _ in self.each_server():
+            given = self.one(folder, "ConfigMap")["data"]
+            self.assertEqual(given["DDPT_ALLOW_INSECURE"], "false" if "DDPT_TLS_KEY" in given else "true")
 
     def test_grace_period_covers_a_whole_drain(self):
         for folder, _, pod, server in self.each_server():

@@ -1,5 +1,6 @@
 #include "tests/integration/child_server.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
@@ -17,12 +18,19 @@ extern char** environ;
 
 namespace ddpt {
 
-ChildServer::ChildServer(std::vector<std::string> arguments) {
+ChildServer::ChildServer(std::vector<std::string> arguments, const std::string& log) {
   arguments.insert(arguments.begin(), DDPT_SERVER_BINARY);
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
-  EXPECT_EQ(posix_spawn(&pid_, DDPT_SERVER_BINARY, nullptr, nullptr, pointers.data(), environ), 0);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  if (!log.empty()) {
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log.c_str(), O_CREAT | O_WRONLY,
+                                     0600);
+  }
+  EXPECT_EQ(posix_spawn(&pid_, DDPT_SERVER_BINARY, &actions, nullptr, pointers.data(), environ), 0);
+  posix_spawn_file_actions_destroy(&actions);
 }
 
 ChildServer::~ChildServer() {

@@ -12,7 +12,8 @@ namespace ddpt {
 // `ddpt-server` as a process of its own, killed at the end of the object where it still runs.
 class ChildServer {
  public:
-  explicit ChildServer(std::vector<std::string> arguments);
+  // Its standard error goes to the file `log`; "": where ours goes.
+  explicit ChildServer(std::vector<std::string> arguments, const std::string& log = "");
   ~ChildServer();
   ChildServer(const ChildServer&) = delete;
   ChildServer& operator=(const ChildServer&) = delete;

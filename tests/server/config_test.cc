@@ -116,7 +116,27 @@ TEST(ConfigTest, BadDeviceIsAnError) {
 }
 
 TEST(ConfigTest, CertificateNeedsKey) {
-  EXPECT_THAT(ErrorOf({"--tls-certificate", "a.pem"}), HasSubstr("tls-key"));
+  EXPECT_THAT(ErrorOf({"--tls-cert", "a.pem"}), HasSubstr("tls-key"));
+}
+
+TEST(ConfigTest, APublicAddressNeedsTlsOrAWord) {
+  const std::string error = ErrorOf({"--listen", "0.0.0.0:50051"});
+  EXPECT_THAT(error, HasSubstr("listen: 0.0.0.0:50051 can be reached from other machines"));
+  EXPECT_THAT(error, HasSubstr("tls-cert and tls-key"));
+  EXPECT_THAT(error, HasSubstr("allow-insecure"));
+  EXPECT_THAT(ErrorOf({"--listen", "[::]:0"}), HasSubstr("[::]:0"));
+  EXPECT_EQ(ErrorOf({"--listen", "0.0.0.0:50051", "--allow-insecure"}), "");
+  EXPECT_EQ(ErrorOf({"--listen", "0.0.0.0:50051", "--tls-cert", "c.pem", "--tls-key", "k.pem"}),
+            "");
+}
+
+TEST(ConfigTest, ASwitchIsTrueOrFalseWhereItHasAValue) {
+  const std::string file = ConfigFile("listen = 0.0.0.0:0\nallow-insecure = true\n");
+  EXPECT_TRUE(ParseCommandLine({"--config", file}, Variables({}))->config.allow_insecure);
+  const auto off = ParseCommandLine({}, Variables({{"DDPT_ALLOW_INSECURE", "false"}}));
+  EXPECT_FALSE(off->config.allow_insecure);
+  const auto odd = ParseCommandLine({}, Variables({{"DDPT_ALLOW_INSECURE", "perhaps"}}));
+  EXPECT_THAT(std::string(odd.status().message()), HasSubstr("allow-insecure: \"perhaps\""));
 }
 
 TEST(ConfigTest, CheckAndHelp) {
