@@ -4,7 +4,11 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "core/base/address.h"
 #include "core/base/certificate.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
@@ -13,12 +17,25 @@ namespace ddpt {
 namespace {
 
 constexpr uint64_t kMaxPemBytes = 1 << 20;
+constexpr uint64_t kMaxTokenBytes = 4096;
 constexpr int kKeepaliveMillis = 60'000;
 constexpr int kKeepaliveTimeoutMillis = 20'000;
 
 bool UsesTls(const Client::Options& options) {
   return options.tls || !options.tls_ca.empty() || !options.tls_cert.empty() ||
          !options.tls_server_name.empty();
+}
+
+// Whether what is sent to `target` stays on this machine. Of gRPC's names a list of addresses, and
+// whatever else is not plainly of here, counts as elsewhere.
+bool StaysHere(absl::string_view target) {
+  if (absl::StartsWith(target, "unix:") || absl::StartsWith(target, "unix-abstract:")) return true;
+  for (const absl::string_view scheme : {"dns:///", "dns:", "ipv4:", "ipv6:"}) {
+    if (absl::ConsumePrefix(&target, scheme)) break;
+  }
+  const std::string text(target);
+  const auto parts = SplitAddress("server", text);
+  return IsLoopback(parts.ok() ? parts->first : text);
 }
 
 absl::StatusOr<PemFile> ReadPem(std::string_view option, const std::string& path) {
@@ -70,6 +87,22 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateChannel(const Client::Optio
     arguments.SetSslTargetNameOverride(options.tls_server_name);
   }
   return grpc::CreateCustomChannel(options.target, credentials, arguments);
+}
+
+absl::StatusOr<std::string> TokenFor(const Client::Options& options) {
+  std::string token = options.token;
+  if (!options.token_file.empty()) {
+    if (!token.empty()) return FieldError("token-file", "is given, and a token too");
+    const auto text = ReadFile(options.token_file, kMaxTokenBytes);
+    if (!text.ok()) return FieldError("token-file", std::string(text.status().message()));
+    token = std::string(absl::StripAsciiWhitespace(text->substr(0, text->find('\n'))));
+    if (token.empty()) {
+      return FieldError("token-file", absl::StrCat(options.token_file, " begins with no token"));
+    }
+  }
+  if (token.empty() || UsesTls(options) || StaysHere(options.target)) return token;
+  return FieldError("token", absl::StrCat("is not sent to ", options.target,
+                                          " in plain text; encrypt with --tls or --tls-ca"));
 }
 
 }  // namespace ddpt

@@ -17,4 +17,8 @@ namespace ddpt {
 // connection.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateChannel(const Client::Options& options);
 
+// The token to be sent over that channel, "" for none. INVALID_ARGUMENT where it would leave this
+// machine in plain text.
+absl::StatusOr<std::string> TokenFor(const Client::Options& options);
+
 }  // namespace ddpt

@@ -169,6 +169,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(Options options) {
     return FieldError("attempts", absl::StrCat(options.retry.max_attempts, " is below 1"));
   }
   DDPT_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, CreateChannel(options));
+  DDPT_ASSIGN_OR_RETURN(options.token, TokenFor(options));
   return std::unique_ptr<Client>(new Client(std::make_unique<Impl>(std::move(options), channel)));
 }
 

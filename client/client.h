@@ -42,8 +42,10 @@ class Client {
     std::string tls_key;
     // The name that the server's certificate must have; "": the host of `target`. Implies `tls`.
     std::string tls_server_name;
-    // Sent as "authorization: Bearer <token>"; in the clear without TLS.
+    // Sent as "authorization: Bearer <token>", or the first line of the file `token_file`; one of
+    // the two. Without TLS only to this machine itself: elsewhere that is refused.
     std::string token;
+    std::string token_file;
     // Largest message accepted from the server.
     int max_message_bytes = 256 << 20;
   };

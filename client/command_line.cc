@@ -42,7 +42,12 @@ void AddConnectionFlags(CLI::App& app, Session& session) {
   app.add_option("--tls-server-name", connection.tls_server_name,
                  "Name in the server's certificate, where it is not the host of --server")
       ->envname("DDPT_TLS_SERVER_NAME");
-  app.add_option("--token", connection.token, "Bearer token")->envname("DDPT_TOKEN");
+  app.add_option("--token", connection.token,
+                 "Bearer token; others on this machine can see arguments: rather a file, or the "
+                 "variable")
+      ->envname("DDPT_TOKEN");
+  app.add_option("--token-file", connection.token_file, "File whose first line is the bearer token")
+      ->envname("DDPT_TOKEN_FILE");
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "server/call.h"
 
-#include <openssl/crypto.h>
-
 #include <algorithm>
 #include <random>
 
@@ -28,14 +26,11 @@ TimePoint MonotonicDeadline(const grpc::CallbackServerContext& context, TimePoin
   return now + std::chrono::duration_cast<steady_clock::duration>(left);
 }
 
-std::string Metadata(const grpc::CallbackServerContext& context, const char* key) {
-  const auto found = context.client_metadata().find(key);
-  if (found == context.client_metadata().end()) return "";
-  return std::string(found->second.data(), found->second.size());
-}
-
 std::string RequestId(const grpc::CallbackServerContext& context) {
-  const std::string given = Metadata(context, "x-request-id");
+  const auto found = context.client_metadata().find("x-request-id");
+  const std::string given = found == context.client_metadata().end()
+                                ? ""
+                                : std::string(found->second.data(), found->second.size());
   if (!given.empty() && given.size() <= kRequestIdLimit) return given;
   thread_local std::mt19937_64 random{std::random_device{}()};
   return absl::StrCat(absl::Hex(random(), absl::kZeroPad16));
@@ -47,8 +42,10 @@ double Milliseconds(nanoseconds duration) {
 
 }  // namespace
 
-Calls::Calls(Options options, Metrics& metrics, const Log& log, StreamPool& control)
+Calls::Calls(Options options, const Access& access, Metrics& metrics, const Log& log,
+             StreamPool& control)
     : options_(std::move(options)),
+      access_(access),
       metrics_(metrics),
       log_(log),
       control_(control),
@@ -85,6 +82,7 @@ Call::Call(Calls& calls, const Metrics::Method& method, grpc::CallbackServerCont
     : calls_(calls),
       method_(method),
       context_(context),
+      name_(method.service + "/" + method.name),
       arrived_(steady_clock::now()),
       source_(MonotonicDeadline(context, arrived_)),
       token_(source_.token()),
@@ -104,22 +102,9 @@ Call::~Call() {
 absl::Status Call::Begin(std::string task) {
   task_ = std::move(task);
   context_.AddInitialMetadata("x-request-id", request_id_);
-  DDPT_RETURN_IF_ERROR(CheckToken());
+  DDPT_ASSIGN_OR_RETURN(client_, calls_.access_.Check(name_, context_));
   const absl::Status status = token_.status();
   return status.ok() ? status : WithReason(status, kReasonExpired);
-}
-
-absl::Status Call::CheckToken() const {
-  if (calls_.options_.token.empty()) return absl::OkStatus();
-  const std::string expected = "Bearer " + calls_.options_.token;
-  const std::string given = Metadata(context_, "authorization");
-  if (given.size() == expected.size() &&
-      CRYPTO_memcmp(given.data(), expected.data(), given.size()) == 0) {
-    return absl::OkStatus();
-  }
-  return absl::UnauthenticatedError(given.empty()
-                                        ? "this server asks for \"authorization: Bearer TOKEN\""
-                                        : "the token is not this server's");
 }
 
 absl::Status Call::Enter() {
@@ -194,11 +179,12 @@ grpc::Status Call::End(absl::Status status) {
 
 void Call::LogEnd(const absl::Status& status, nanoseconds duration) const {
   nlohmann::json fields = {{"request_id", request_id_},
-                           {"method", method_.service + "/" + method_.name},
+                           {"method", name_},
                            {"code", absl::StatusCodeToString(status.code())},
                            {"duration_ms", Milliseconds(duration)},
                            {"peer", context_.peer()}};
   if (!task_.empty()) fields["task"] = task_;
+  if (!client_.empty()) fields["client"] = client_;
   if (started_ns_ >= 0) fields["queue_ms"] = Milliseconds(nanoseconds(started_ns_));
   if (!status.ok()) fields["message"] = std::string(status.message());
   fields.update(fields_);

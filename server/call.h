@@ -16,6 +16,7 @@
 #include "core/runtime/admission.h"
 #include "core/runtime/stream_pool.h"
 #include "nlohmann/json.hpp"
+#include "server/access.h"
 #include "server/log.h"
 #include "server/metrics.h"
 
@@ -23,8 +24,8 @@ namespace ddpt {
 
 class Call;
 
-// What all calls of a server share: the doors that bound how many are inside, the pool for short
-// blocking work (registry, files), metrics, the log, the token asked of callers. Thread-safe.
+// What all calls of a server share: who may call, the doors that bound how many are inside, the
+// pool for short blocking work (registry, files), metrics, the log. Thread-safe.
 class Calls {
  public:
   // Requests of one kind share a door.
@@ -36,13 +37,13 @@ class Calls {
     size_t generate_limit = 256;
     size_t control_limit = 256;
     size_t watch_limit = 256;
-    std::string token;  // asked of every caller as "authorization: Bearer <token>"; "": not asked
     // Told of each INTERNAL error: a device may be lost. May be null.
     std::function<void()> on_internal_error;
   };
 
   // The others must outlive the Calls, and the Calls all calls.
-  Calls(Options options, Metrics& metrics, const Log& log, StreamPool& control);
+  Calls(Options options, const Access& access, Metrics& metrics, const Log& log,
+        StreamPool& control);
 
   Metrics& metrics() { return metrics_; }
   const Log& log() const { return log_; }
@@ -60,6 +61,7 @@ class Calls {
   friend class Call;
 
   const Options options_;
+  const Access& access_;
   Metrics& metrics_;
   const Log& log_;
   StreamPool& control_;
@@ -91,8 +93,8 @@ class Call {
   // Fields for the log line, of the caller's choosing.
   nlohmann::json& fields() { return fields_; }
 
-  // To be called first: UNAUTHENTICATED without the token, DEADLINE_EXCEEDED where the time is
-  // already over. `task` stands in metrics and log; may be "".
+  // To be called first: UNAUTHENTICATED or PERMISSION_DENIED for a caller who may not (access.h),
+  // DEADLINE_EXCEEDED where the time is already over. `task` stands in metrics and log; may be "".
   absl::Status Begin(std::string task);
   // A place behind `door`, or RESOURCE_EXHAUSTED, or UNAVAILABLE. To be held until the call's work
   // is over, also by work that outlives the call.
@@ -107,7 +109,6 @@ class Call {
  private:
   friend class Calls;
 
-  absl::Status CheckToken() const;
   absl::Status Enter();
   absl::Status Resolve(absl::Status status) const;
   void LogEnd(const absl::Status& status, std::chrono::nanoseconds duration) const;
@@ -115,11 +116,13 @@ class Call {
   Calls& calls_;
   const Metrics::Method& method_;
   grpc::CallbackServerContext& context_;
+  const std::string name_;  // "ddpt.v1.PromptService/Sample"
   const TimePoint arrived_;
   StopSource source_;
   const StopToken token_;
   std::string request_id_;
   std::string task_;
+  std::string client_;  // who calls; "" before Begin, and where that refused
   nlohmann::json fields_ = nlohmann::json::object();
   bool entered_ = false;                   // counted in calls_.admitted_
   bool admitted_ = false;                  // has had a ticket

@@ -190,7 +190,8 @@ const std::vector<Setting>& Settings() {
              "PEM file; clients must show a certificate of this authority"),
         Switch("allow-insecure", &Config::allow_insecure,
                "Listens on other addresses than loopback without TLS"),
-        Text("token-file", &Config::token_file, "File with the bearer token asked of clients"),
+        Text("tokens", &Config::tokens,
+             "File with lines SHA-256 SCOPE[,SCOPE...] NAME of the tokens asked of clients"),
         OneOf("log-level", &Config::log_level, {"trace", "debug", "info", "warn", "error", "off"},
               "Least severe lines that are written"),
         Number("train-limit", &Config::train_limit, 1, 10'000,
@@ -304,7 +305,7 @@ absl::StatusOr<Flags> ParseFlags(std::vector<std::string> arguments) {
   app.set_version_flag("--version", DDPT_VERSION);
   app.add_option("--config", flags.config, "Configuration file: lines name = value");
   app.add_flag("--check", flags.check,
-               "Validates the settings and the files of TLS, describes the model, whose "
+               "Validates the settings and the files of TLS and tokens, describes the model, whose "
                "weights it reads once, and exits");
   app.add_flag(
       "--self-test", flags.self_test,

@@ -73,8 +73,8 @@ struct Config {
   std::string tls_client_ca;
   // Listens on other addresses than loopback without TLS.
   bool allow_insecure = false;
-  // File whose first line clients must send as "authorization: Bearer ..."; "": nothing is asked.
-  std::string token_file;
+  // File of the tokens of which clients must send one (tokens.h); "": nothing is asked.
+  std::string tokens;
   // "trace", "debug", "info", "warn", "error" or "off".
   std::string log_level = "info";
   std::vector<TaskImport> import_tasks;

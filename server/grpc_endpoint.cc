@@ -36,12 +36,18 @@ void SetArguments(const Config& config, grpc::ServerBuilder& builder) {
 
 absl::StatusOr<GrpcEndpoint> StartGrpc(const Config& config,
                                        const std::shared_ptr<grpc::ServerCredentials>& credentials,
+                                       const Access& access,
                                        const std::vector<grpc::Service*>& services) {
   DDPT_ASSIGN_OR_RETURN(const auto parts, SplitAddress("listen", config.listen));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetArguments(config, builder);
+  if (auto guard = access.Guard()) {
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> guards;
+    guards.push_back(std::move(guard));
+    builder.experimental().SetInterceptorCreators(std::move(guards));
+  }
   int port = 0;
   builder.AddListeningPort(config.listen, credentials, &port);
   for (grpc::Service* service : services) builder.RegisterService(service);

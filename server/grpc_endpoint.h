@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/access.h"
 #include "server/config.h"
 
 namespace ddpt {
@@ -17,10 +18,11 @@ struct GrpcEndpoint {
 };
 
 // Starts gRPC with the settings' address, limits and keepalive, the given services, reflection and
-// grpc.health.v1. UNAVAILABLE naming the address where the port is taken. `credentials` outlive the
-// server.
+// grpc.health.v1. UNAVAILABLE naming the address where the port is taken. `credentials` and
+// `access` outlive the server.
 absl::StatusOr<GrpcEndpoint> StartGrpc(const Config& config,
                                        const std::shared_ptr<grpc::ServerCredentials>& credentials,
+                                       const Access& access,
                                        const std::vector<grpc::Service*>& services);
 
 }  // namespace ddpt

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "server/access.h"
 #include "server/base_model.h"
 #include "server/config.h"
 #include "server/log.h"
@@ -23,6 +24,8 @@ int Check(const ddpt::Config& config) {
   const ddpt::Log silent("off");
   const absl::Status tls = ddpt::MakeCredentials(config, silent).status();
   if (!tls.ok()) return Fail(tls);
+  const absl::Status access = ddpt::Access::Open(config, silent).status();
+  if (!access.ok()) return Fail(access);
   const auto model = ddpt::DescribeModel(config);
   if (!model.ok()) return Fail(model.status());
   return std::printf("the settings are valid\n%s", model->c_str()) < 0;

@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/device.h"
 #include "core/base/digest.h"
@@ -19,6 +18,7 @@
 #include "core/base/status.h"
 #include "core/model/device_memory.h"
 #include "core/registry/sqlite_registry.h"
+#include "server/access.h"
 #include "server/base_model.h"
 #include "server/call.h"
 #include "server/code_service.h"
@@ -42,7 +42,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr uint64_t kTokenFileLimit = 4096;
 constexpr size_t kControlThreads = 2;
 // Rows that share a pass over the weights: beyond that wait grows and speed does not.
 constexpr size_t kBatchCapacity = 32;
@@ -57,14 +56,6 @@ absl::StatusOr<int> DeviceNumber(const std::string& device) {
   DDPT_ASSIGN_OR_RETURN(const int number, ParseDevice(device));
   DDPT_RETURN_IF_ERROR(Annotate(Stream::Create(number).status(), "device"));
   return number;
-}
-
-absl::StatusOr<std::string> ReadToken(const std::string& path) {
-  if (path.empty()) return "";
-  DDPT_ASSIGN_OR_RETURN(std::string text, ReadFile(path, kTokenFileLimit));
-  const std::string token(absl::StripAsciiWhitespace(text.substr(0, text.find('\n'))));
-  if (token.empty()) return FieldError("token-file", absl::StrCat(path, " begins with no token"));
-  return token;
 }
 
 // Tells how far the loading of a model is, every five seconds.
@@ -132,6 +123,7 @@ class Server::Impl {
   std::shared_ptr<const BaseModel> base_;   // null: prompts only
   std::unique_ptr<TaskCatalog> catalog_;
   std::unique_ptr<PromptSampler> sampler_;
+  std::unique_ptr<Access> access_;
   std::unique_ptr<Calls> calls_;
   std::unique_ptr<CandidateScorer> scorer_;  // null without a base model
   std::unique_ptr<PromptMaker> maker_;
@@ -156,6 +148,7 @@ class Server::Impl {
 absl::Status Server::Impl::Open() {
   DDPT_RETURN_IF_ERROR(ValidateConfig(config_));
   DDPT_ASSIGN_OR_RETURN(credentials_, MakeCredentials(config_, log_));
+  DDPT_ASSIGN_OR_RETURN(access_, Access::Open(config_, log_));
   DDPT_RETURN_IF_ERROR(MakeDirectory(config_.state + "/uploads"));
   DDPT_ASSIGN_OR_RETURN(registry_, SqliteRegistry::Open({.state_directory = config_.state,
                                                          .versions_kept = config_.versions_kept}));
@@ -243,7 +236,6 @@ absl::Status Server::Impl::ImportTask(const TaskImport& import) {
 }
 
 absl::Status Server::Impl::OpenServices() {
-  DDPT_ASSIGN_OR_RETURN(std::string token, ReadToken(config_.token_file));
   sampler_ = std::make_unique<PromptSampler>(
       PromptSampler::Options{.batch_capacity = BatchCapacity()}, *pool_, *reference_, metrics_);
   calls_ =
@@ -251,9 +243,8 @@ absl::Status Server::Impl::OpenServices() {
                                              .sample_limit_per_task = config_.sample_limit_per_task,
                                              .generate_limit = config_.generate_limit,
                                              .control_limit = config_.control_limit,
-                                             .token = std::move(token),
                                              .on_internal_error = [this] { CheckDevices(); }},
-                              metrics_, log_, *control_);
+                              *access_, metrics_, log_, *control_);
   ConditionEncoder encoder;
   if (base_) {
     encoder = MakeConditionEncoder(base_, *pool_);
@@ -295,7 +286,7 @@ absl::Status Server::Impl::Serve() {
     services.insert(services.end(), {code_service_.get(), model_service_.get(),
                                      evaluation_service_.get(), training_service_.get()});
   }
-  DDPT_ASSIGN_OR_RETURN(grpc_, StartGrpc(config_, credentials_, services));
+  DDPT_ASSIGN_OR_RETURN(grpc_, StartGrpc(config_, credentials_, *access_, services));
   health_.Attach(grpc_.server->GetHealthCheckService());
   {
     std::lock_guard lock(mutex_);

@@ -101,6 +101,38 @@ TEST(ClientTest, SendsItsToken) {
   EXPECT_EQ(prompts.authorization, "Bearer secret");
 }
 
+TEST(ClientTest, SendsTheTokenOfAFile) {
+  FakePrompts prompts;
+  const FakeServer server({&prompts});
+  Client::Options options = server.options();
+  options.token_file = testing::TempDir() + "client_test_token";
+  std::ofstream(options.token_file) << "secret\nanything\n";
+  ASSERT_TRUE((*Client::Create(options))->Sample({}).ok());
+  EXPECT_EQ(prompts.authorization, "Bearer secret");
+  options.token = "another";
+  EXPECT_EQ(FieldOf(Client::Create(options).status()), "token-file");
+}
+
+TEST(ClientTest, KeepsItsTokenToItselfInPlainText) {
+  Client::Options options;
+  options.token = "secret";
+  for (const char* target : {"10.0.0.1:50051", "dns:///ddpt:50051", "unix.example:50051",
+                             "ipv4:127.0.0.1:1,10.0.0.1:2"}) {
+    options.target = target;
+    const absl::Status status = Client::Create(options).status();
+    EXPECT_EQ(FieldOf(status), "token") << target;
+    EXPECT_EQ(status.message().find("secret"), absl::string_view::npos);
+  }
+  for (const char* target : {"localhost:50051", "dns:///localhost:50051", "[::1]:50051",
+                             "ipv4:127.0.0.1:50051", "unix:/run/ddpt.sock"}) {
+    options.target = target;
+    EXPECT_TRUE(Client::Create(options).ok()) << target;
+  }
+  options.target = "10.0.0.1:50051";
+  options.tls = true;
+  EXPECT_TRUE(Client::Create(options).ok());
+}
+
 TEST(ClientTest, SaysWhenTheServerDoesNotOfferACall) {
   FakePrompts prompts;
   const FakeServer server({&prompts});

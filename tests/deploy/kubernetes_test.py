@@ -10,8 +10,8 @@ import unittest
 import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
-FOLDERS = ("base", "fetched-model", "overlays/cpu", "overlays/gpu", "autoscaling-hpa", "autoscaling-keda", "monitoring")
-SERVERS = FOLDERS[:4]
+FOLDERS = ("base", "fetched-model", "overlays/cpu", "overlays/gpu", "overlays/tls", "autoscaling-hpa", "autoscaling-keda", "monitoring")
+SERVERS = FOLDERS[:5]
 KUBECTL = shutil.which(os.environ.get("KUBECTL", "kubectl"))
 # server.cc: for work that was told to stop, and for last answers.
 STOP_SECONDS = 10 + 1
@@ -97,6 +97,13 @@ class RenderedTest(unittest.TestCase):
             given = self.one(folder, "ConfigMap")["data"]
             self.assertEqual(given["DDPT_ALLOW_INSECURE"], "false" if "DDPT_TLS_KEY" in given else "true")
 
+    def test_named_files_are_mounted(self):
+        given = self.one("overlays/tls", "ConfigMap")["data"]
+        pod = self.one("overlays/tls", "StatefulSet")["spec"]["template"]["spec"]
+        mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        for name in ("DDPT_TLS_CERT", "DDPT_TLS_KEY", "DDPT_TOKENS"):
+            self.assertIn(str(pathlib.PurePath(given[name]).parent), mounts)
+
     def test_grace_period_covers_a_whole_drain(self):
         for folder, _, pod, server in self.each_server():
             pause = int(server["lifecycle"]["preStop"]["exec"]["command"][1])
@@ -129,6 +136,7 @@ class RenderedTest(unittest.TestCase):
     def test_every_volume_is_claimed(self):
         for _, spec, pod, _ in self.each_server():
             claims = {claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]}
+            claims |= {volume["name"] for volume in pod.get("volumes", [])}
             mounted = {mount["name"] for container in self.containers(pod) for mount in container["volumeMounts"]}
             self.assertEqual(claims, mounted)
 

@@ -62,6 +62,7 @@ TEST(LifecycleTest, SecondServerOnTheMetricsPortIsRefusedWithTheReason) {
 TEST(LifecycleTest, BadSettingIsOneLineAndExitCodeOne) {
   EXPECT_EQ(ChildServer({"--threads", "1000"}).Wait(), 1);
   EXPECT_EQ(ChildServer({"--check"}).Wait(), 0);
+  EXPECT_EQ(ChildServer({"--check", "--tokens", "/nowhere"}).Wait(), 1);
   EXPECT_EQ(ChildServer({"--check", "--tls-cert", "/nowhere", "--tls-key", "/nowhere"}).Wait(), 1);
 }
 

@@ -5,7 +5,6 @@
 #include <thread>
 
 #include "client/http_get.h"
-#include "core/base/file.h"
 #include "core/base/status.h"
 #include "tests/integration/server_fixture.h"
 
@@ -114,24 +113,6 @@ TEST_F(ObservationTest, RequestIdComesBack) {
   const auto found = metadata.find("x-request-id");
   ASSERT_NE(found, metadata.end());
   EXPECT_EQ(std::string(found->second.data(), found->second.size()), "abc-1");
-}
-
-TEST(TokenTest, CallersWithoutTheTokenAreTurnedAway) {
-  TemporaryDirectory directory;
-  Config config = TestConfig(directory.path() + "/state");
-  config.token_file = directory.path() + "/token";
-  ASSERT_TRUE(WriteFileAtomic(config.token_file, "secret\n").ok());
-  TestServer server(config);
-  const auto list = [&](const std::string& token) {
-    grpc::ClientContext context;
-    if (!token.empty()) context.AddMetadata("authorization", token);
-    v1::ListTasksResponse response;
-    return server.tasks().ListTasks(&context, {}, &response).error_code();
-  };
-  EXPECT_EQ(list(""), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_EQ(list("Bearer guessed"), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_EQ(list("Bearer secret"), grpc::StatusCode::OK);
-  EXPECT_EQ(server.Health(""), 1);
 }
 
 }  // namespace

@@ -195,9 +195,11 @@ int AskHealth(const std::shared_ptr<grpc::Channel>& channel, const std::string& 
 }
 
 absl::StatusOr<std::string> RawCall(const std::shared_ptr<grpc::Channel>& channel,
-                                    const std::string& method, const std::string& request) {
+                                    const std::string& method, const std::string& request,
+                                    const std::string& authorization) {
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
+  if (!authorization.empty()) context.AddMetadata("authorization", authorization);
   SetTimeout(context, TestServer::kTimeout);
   grpc::CompletionQueue queue;
   const grpc::Slice slice(request);
