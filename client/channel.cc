@@ -4,6 +4,8 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <chrono>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -18,7 +20,7 @@ namespace {
 
 constexpr uint64_t kMaxPemBytes = 1 << 20;
 constexpr uint64_t kMaxTokenBytes = 4096;
-constexpr int kKeepaliveMillis = 60'000;
+constexpr std::chrono::seconds kLeastKeepalive{10};
 constexpr int kKeepaliveTimeoutMillis = 20'000;
 
 bool UsesTls(const Client::Options& options) {
@@ -74,12 +76,17 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateChannel(const Client::Options& options) {
+  if (options.keepalive < kLeastKeepalive) {
+    return FieldError("keepalive",
+                      absl::StrCat(options.keepalive.count(),
+                                   " ms is below 10 s, more often than servers allow"));
+  }
   DDPT_ASSIGN_OR_RETURN(auto credentials, Credentials(options));
   grpc::ChannelArguments arguments;
   arguments.SetLoadBalancingPolicyName("round_robin");
   arguments.SetMaxReceiveMessageSize(options.max_message_bytes);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMillis);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(options.keepalive.count()));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMillis);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);

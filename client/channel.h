@@ -11,8 +11,7 @@ class Channel;
 
 namespace ddpt {
 
-// A channel for `options`: credentials from its files, round robin, keepalive at the interval that
-// the server allows, and no retries of
+// A channel for `options`: credentials from its files, round robin, keepalive, and no retries of
 // gRPC's own beneath those of the client. INVALID_ARGUMENT names the option. Does not wait for a
 // connection.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateChannel(const Client::Options& options);

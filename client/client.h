@@ -46,6 +46,9 @@ class Client {
     // the two. Without TLS only to this machine itself: elsewhere that is refused.
     std::string token;
     std::string token_file;
+    // After this long without traffic the server is asked whether it is there; 10 s or more, since
+    // servers end connections on which they are asked more often.
+    std::chrono::milliseconds keepalive{60'000};
     // Largest message accepted from the server.
     int max_message_bytes = 256 << 20;
   };

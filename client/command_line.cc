@@ -48,6 +48,13 @@ void AddConnectionFlags(CLI::App& app, Session& session) {
       ->envname("DDPT_TOKEN");
   app.add_option("--token-file", connection.token_file, "File whose first line is the bearer token")
       ->envname("DDPT_TOKEN_FILE");
+  app.add_option_function<double>(
+         "--keepalive",
+         [&connection](double seconds) {
+           connection.keepalive = std::chrono::milliseconds(std::llround(seconds * 1000));
+         },
+         "Seconds of silence after which the server is asked whether it is there; default 60")
+      ->check(CLI::Range(10.0, 86'400.0));
 }
 
 }  // namespace

@@ -51,16 +51,20 @@ Calls::Calls(Options options, const Access& access, Metrics& metrics, const Log&
       control_(control),
       sample_({.name = "sampling requests",
                .limit = options_.sample_limit,
-               .limit_per_key = options_.sample_limit_per_task}),
+               .limit_per_key = options_.sample_limit_per_task,
+               .limit_per_client = options_.max_requests_per_client}),
       generate_({.name = "generating requests",
                  .limit = options_.generate_limit,
-                 .limit_per_key = options_.generate_limit}),
+                 .limit_per_key = options_.generate_limit,
+                 .limit_per_client = options_.max_requests_per_client}),
       control_door_({.name = "requests",
                      .limit = options_.control_limit,
-                     .limit_per_key = options_.control_limit}),
+                     .limit_per_key = options_.control_limit,
+                     .limit_per_client = options_.max_requests_per_client}),
       watch_({.name = "watchers of jobs",
               .limit = options_.watch_limit,
-              .limit_per_key = options_.watch_limit}) {}
+              .limit_per_key = options_.watch_limit,
+              .limit_per_client = options_.max_requests_per_client}) {}
 
 void Calls::Close() {
   std::lock_guard lock(mutex_);
@@ -124,7 +128,7 @@ absl::StatusOr<Admission::Ticket> Call::Admit(Calls::Door door) {
                          : door == Calls::Door::kGenerate ? calls_.generate_
                          : door == Calls::Door::kWatch    ? calls_.watch_
                                                           : calls_.control_door_;
-  absl::StatusOr<Admission::Ticket> ticket = admission.Admit(task_);
+  absl::StatusOr<Admission::Ticket> ticket = admission.Admit(task_, client_);
   if (!ticket.ok()) return WithReason(ticket.status(), kReasonQueueFull);
   admitted_ = true;
   method_.waiting->Increment();

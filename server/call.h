@@ -37,6 +37,7 @@ class Calls {
     size_t generate_limit = 256;
     size_t control_limit = 256;
     size_t watch_limit = 256;
+    size_t max_requests_per_client = 0;  // behind each door; 0: no limit
     // Told of each INTERNAL error: a device may be lost. May be null.
     std::function<void()> on_internal_error;
   };

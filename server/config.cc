@@ -169,6 +169,8 @@ const std::vector<Setting>& Settings() {
                size_t{64} << 20, "What may wait for the reader of a Generate stream"),
         Number("control-limit", &Config::control_limit, 1, 1'000'000,
                "Other requests inside at the same time"),
+        Number("max-requests-per-client", &Config::max_requests_per_client, 0, 1'000'000,
+               "Requests of one client behind each of these limits; 0: no limit of its own"),
         Number("max-count", &Config::max_count, 1, 1024, "Largest count of a Sample request"),
         Number("max-message-bytes", &Config::max_message_bytes, size_t{64} << 10, size_t{1} << 30,
                "Largest message in either direction"),
@@ -183,6 +185,14 @@ const std::vector<Setting>& Settings() {
                  "Time for accepted requests to end after SIGTERM"),
         Duration("max-connection-age", &Config::max_connection_age,
                  "Age at which clients are asked to reconnect; 0: never"),
+        Duration("max-connection-age-grace", &Config::max_connection_age_grace,
+                 "Time that calls have left then, before they are cut off; 0: all they need"),
+        Number("max-streams", &Config::max_streams, 1, 100'000,
+               "Calls of one connection at the same time; more wait at the client"),
+        Duration("keepalive", &Config::keepalive,
+                 "Silence after which a client is asked whether it is there; at least 1s"),
+        Duration("min-ping-interval", &Config::min_ping_interval,
+                 "Clients that ask whether the server is there more often lose their connection"),
         Text("tls-cert", &Config::tls_cert,
              "PEM file of the certificate and its chain; with tls-key switches TLS on"),
         Text("tls-key", &Config::tls_key, "PEM file of its private key"),
@@ -381,6 +391,9 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
 absl::Status ValidateConfig(const Config& config) {
   for (const Setting& setting : Settings()) DDPT_RETURN_IF_ERROR(setting.check(config));
   if (config.state.empty()) return FieldError("state", "\"\" names no directory");
+  if (config.keepalive < std::chrono::seconds(1)) {
+    return FieldError("keepalive", absl::StrCat(config.keepalive.count(), " ms is below 1 s"));
+  }
   if (config.tls_cert.empty() != config.tls_key.empty()) {
     return FieldError(config.tls_key.empty() ? "tls-key" : "tls-cert",
                       "tls-cert and tls-key come together");

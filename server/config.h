@@ -53,6 +53,9 @@ struct Config {
   size_t stream_buffer_bytes = size_t{256} << 10;
   // Other requests inside at the same time.
   size_t control_limit = 256;
+  // Requests of one client (its token's name, else its certificate's subject, else its address)
+  // behind each of the limits above; 0: no limit of its own.
+  size_t max_requests_per_client = 0;
   // Largest `count` of a SampleRequest, 1..1024.
   size_t max_count = 1024;
   // Largest message in either direction, bytes, 64 KiB..1 GiB. gRPC's clients expect 4 MiB.
@@ -66,6 +69,14 @@ struct Config {
   std::chrono::milliseconds drain_timeout{30'000};
   // Connections are asked to reconnect after this, so that new replicas get their share; 0: never.
   std::chrono::milliseconds max_connection_age{0};
+  // What their calls have left then, before they are cut off; 0: as long as they take.
+  std::chrono::milliseconds max_connection_age_grace{600'000};
+  // Calls of one connection at the same time, 1..100,000; more wait at the client.
+  size_t max_streams = 1024;
+  // After this long without traffic the client is asked whether it is there; at least 1 s.
+  std::chrono::milliseconds keepalive{60'000};
+  // Clients that ask more often lose their connection (GOAWAY, too_many_pings).
+  std::chrono::milliseconds min_ping_interval{10'000};
   // PEM files, read again within a second when replaced. Certificate and key together switch TLS
   // on; with `tls_client_ca` clients must show a certificate of that authority.
   std::string tls_cert;

@@ -1,6 +1,7 @@
 #include "server/metrics.h"
 
 #include "core/base/status.h"
+#include "core/runtime/admission.h"
 #include "server/status.h"
 
 namespace ddpt {
@@ -73,6 +74,7 @@ const char* RejectionName(const std::string& reason) {
   if (reason == kReasonDraining) return "draining";
   if (reason == kReasonExpired) return "deadline";
   if (reason == kReasonTooLarge) return "too_large";
+  if (reason == kReasonQuota) return "quota";
   return "not_ready";
 }
 
@@ -82,7 +84,7 @@ Metrics::Outcome Metrics::OutcomeOf(const absl::Status& status) {
   if (status.ok()) return Outcome::kOk;
   const std::string reason = ReasonOf(status);
   if (reason == kReasonQueueFull || reason == kReasonDraining || reason == kReasonNotReady ||
-      reason == kReasonTooLarge) {
+      reason == kReasonTooLarge || reason == kReasonQuota) {
     return Outcome::kRejected;
   }
   if (absl::IsCancelled(status)) return Outcome::kCancelled;

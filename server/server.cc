@@ -238,13 +238,14 @@ absl::Status Server::Impl::ImportTask(const TaskImport& import) {
 absl::Status Server::Impl::OpenServices() {
   sampler_ = std::make_unique<PromptSampler>(
       PromptSampler::Options{.batch_capacity = BatchCapacity()}, *pool_, *reference_, metrics_);
-  calls_ =
-      std::make_unique<Calls>(Calls::Options{.sample_limit = config_.sample_limit,
-                                             .sample_limit_per_task = config_.sample_limit_per_task,
-                                             .generate_limit = config_.generate_limit,
-                                             .control_limit = config_.control_limit,
-                                             .on_internal_error = [this] { CheckDevices(); }},
-                              *access_, metrics_, log_, *control_);
+  calls_ = std::make_unique<Calls>(
+      Calls::Options{.sample_limit = config_.sample_limit,
+                     .sample_limit_per_task = config_.sample_limit_per_task,
+                     .generate_limit = config_.generate_limit,
+                     .control_limit = config_.control_limit,
+                     .max_requests_per_client = config_.max_requests_per_client,
+                     .on_internal_error = [this] { CheckDevices(); }},
+      *access_, metrics_, log_, *control_);
   ConditionEncoder encoder;
   if (base_) {
     encoder = MakeConditionEncoder(base_, *pool_);

@@ -19,9 +19,27 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+using Counts = std::map<std::string, size_t, std::less<>>;
+
 constexpr double kNewestShare = 0.125;
 constexpr milliseconds kShortestRetry{1};
 constexpr milliseconds kLongestRetry{60'000};
+
+size_t CountOf(const Counts& counts, std::string_view key) {
+  const auto count = counts.find(key);
+  return count == counts.end() ? 0 : count->second;
+}
+
+Counts::iterator Increment(Counts& counts, std::string_view key) {
+  auto count = counts.find(key);
+  if (count == counts.end()) count = counts.emplace(key, 0).first;
+  ++count->second;
+  return count;
+}
+
+void Decrement(Counts& counts, Counts::iterator count) {
+  if (--count->second == 0) counts.erase(count);
+}
 
 }  // namespace
 
@@ -47,7 +65,8 @@ struct Admission::State {
   bool closed = false;
   size_t waiting = 0;
   size_t running = 0;
-  std::map<std::string, size_t, std::less<>> per_key;
+  Counts per_key;
+  Counts per_client;
   duration<double, std::milli> service_ms;
 };
 
@@ -60,21 +79,24 @@ std::optional<milliseconds> RetryAfter(const absl::Status& status) {
 
 Admission::Admission(Options options) : state_(std::make_shared<State>(std::move(options))) {}
 
-absl::StatusOr<Admission::Ticket> Admission::Admit(std::string_view key) {
+absl::StatusOr<Admission::Ticket> Admission::Admit(std::string_view key, std::string_view client) {
   State& state = *state_;
   std::lock_guard lock(state.mutex);
   if (state.closed) return absl::UnavailableError("draining: the server is about to stop");
   const Options& options = state.options;
   if (state.waiting + state.running >= options.limit) return state.Refuse(options.limit, "");
-  auto count = state.per_key.find(key);
-  const size_t inside = count == state.per_key.end() ? 0 : count->second;
-  if (inside >= options.limit_per_key) {
+  if (options.limit_per_client > 0 &&
+      CountOf(state.per_client, client) >= options.limit_per_client) {
+    return WithReason(
+        state.Refuse(options.limit_per_client, absl::StrCat(" for the client \"", Piece(client),
+                                                            "\" (max-requests-per-client)")),
+        kReasonQuota);
+  }
+  if (CountOf(state.per_key, key) >= options.limit_per_key) {
     return state.Refuse(options.limit_per_key, absl::StrCat(" for \"", Piece(key), "\""));
   }
-  if (inside == 0) count = state.per_key.emplace(key, 0).first;
-  ++count->second;
   ++state.waiting;
-  return Ticket(state_, count);
+  return Ticket(state_, Increment(state.per_key, key), Increment(state.per_client, client));
 }
 
 void Admission::Close() {
@@ -102,7 +124,8 @@ Admission::Ticket& Admission::Ticket::operator=(Ticket&& other) noexcept {
   if (this == &other) return *this;
   Return();
   state_ = std::move(other.state_);
-  count_ = other.count_;
+  key_ = other.key_;
+  client_ = other.client_;
   started_ = other.started_;
   return *this;
 }
@@ -128,7 +151,8 @@ void Admission::Ticket::Return() {
   } else {
     --state->waiting;
   }
-  if (--count_->second == 0) state->per_key.erase(count_);
+  Decrement(state->per_key, key_);
+  Decrement(state->per_client, client_);
   if (state->waiting + state->running == 0) state->idle.notify_all();
 }
 

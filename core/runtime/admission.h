@@ -17,6 +17,9 @@ namespace ddpt {
 // digits.
 inline constexpr std::string_view kRetryPayload = "type.ddpt/retry-ms";
 
+// The reason of a refusal because one client has too many requests inside.
+inline constexpr std::string_view kReasonQuota = "QUOTA";
+
 // The retry hint of a status; nothing where it carries none.
 std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status);
 
@@ -32,6 +35,7 @@ class Admission {
     std::string name = "requests";  // what is counted, for messages
     size_t limit = 256;             // inside at the same time
     size_t limit_per_key = 256;  // of those, with one key (a task), so that no task fills the house
+    size_t limit_per_client = 0;  // of those, of one client; 0: no limit
     // Assumed time of service until the first request has been served.
     std::chrono::milliseconds first_estimate{100};
   };
@@ -52,11 +56,13 @@ class Admission {
    private:
     friend class Admission;
     using Count = std::map<std::string, size_t, std::less<>>::iterator;
-    Ticket(std::shared_ptr<State> state, Count count) : state_(std::move(state)), count_(count) {}
+    Ticket(std::shared_ptr<State> state, Count key, Count client)
+        : state_(std::move(state)), key_(key), client_(client) {}
     void Return();
 
     std::shared_ptr<State> state_;
-    Count count_;
+    Count key_;
+    Count client_;
     std::optional<TimePoint> started_;
   };
 
@@ -64,8 +70,9 @@ class Admission {
 
   // A ticket, or at once RESOURCE_EXHAUSTED naming the limit, with kRetryPayload (the moving
   // average of the time of service, times those waiting, over those running), or UNAVAILABLE once
-  // closed.
-  absl::StatusOr<Ticket> Admit(std::string_view key);
+  // closed. The reason is kReasonQuota where the client's own limit is reached. Keys and clients
+  // are forgotten once none of theirs is inside.
+  absl::StatusOr<Ticket> Admit(std::string_view key, std::string_view client = "");
 
   // Admits no more ("draining"). Those inside are not touched.
   void Close();

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "client/client.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
@@ -179,6 +181,25 @@ TEST_F(MutualTlsTest, AClientWithAnExpiredCertificateIsNotServed) {
   };
   EXPECT_EQ(call(MakeCertificate(authority_, "alice", std::chrono::seconds(-60))), -1);
   EXPECT_EQ(call(MakeCertificate(authority_, "alice")), 1);
+}
+
+TEST_F(MutualTlsTest, ClientsAreToldApartByTheirCertificates) {
+  Config config = MutualConfig();
+  ASSERT_TRUE(WriteFileAtomic(File("slow"), DenoiserFile(SlowSpec(), 1)).ok());
+  config.import_tasks = {{"slow", File("slow")}};
+  config.max_requests_per_client = 1;
+  TestServer server(config);
+  const auto client = Client::Create(WithCertificate(server.server().address()));
+  auto running = std::async(std::launch::async, [&] {
+    v1::SampleRequest request = SampleOf("slow", 1, 1000);
+    request.mutable_sampling()->set_steps(10'000);
+    return (*client)->Sample(request).status();
+  });
+  server.AwaitMetric("ddpt_requests_running", {"\"Sample\""}, 1);
+  const absl::Status status = (*client)->Sample(SampleOf("slow", 1)).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("for the client \"CN=alice\""));
+  server.server().Shutdown(steady_clock::now());
+  EXPECT_FALSE(running.get().ok());
 }
 
 TEST_F(MutualTlsTest, AClientWithTheWrongKeyIsToldSoBeforeItConnects) {

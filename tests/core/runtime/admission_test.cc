@@ -63,6 +63,20 @@ TEST(AdmissionTest, AMovedTicketCountsOnce) {
   EXPECT_EQ(admission.waiting(), 0u);
 }
 
+TEST(AdmissionTest, AClientsLimitHoldsOverAllKeysAndLeavesOthersAlone) {
+  Admission admission({.name = "requests", .limit_per_client = 2});
+  auto one = admission.Admit("a", "alice");
+  auto two = admission.Admit("b", "alice");
+  const absl::Status refused = admission.Admit("c", "alice").status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(refused.message(), HasSubstr("the limit of 2 requests for the client \"alice\""));
+  EXPECT_EQ(ReasonOf(refused), kReasonQuota);
+  EXPECT_TRUE(RetryAfter(refused).has_value());
+  EXPECT_TRUE(admission.Admit("c", "bob").ok());
+  *one = Admission::Ticket();
+  EXPECT_TRUE(admission.Admit("c", "alice").ok());
+}
+
 TEST(AdmissionTest, TheHintGrowsWithTheQueue) {
   Admission admission({.limit = 100, .limit_per_key = 1, .first_estimate = milliseconds(50)});
   const auto held = admission.Admit("hot");
