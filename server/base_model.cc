@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "core/base/digest.h"
 #include "core/base/status.h"
+#include "core/decoding/generator.h"
 #include "core/decoding/request.h"
 #include "core/decoding/self_test.h"
 #include "core/model/load.h"
@@ -170,6 +171,16 @@ absl::StatusOr<std::pair<std::string, bool>> SelfTestModel(const Config& config)
                                          "not of one model, or not read as they are meant, or the "
                                          "model is not used to such instructions"),
       result.plausible);
+}
+
+absl::Status WarmUp(const BaseModel& base) {
+  PromptedRequest request;
+  DDPT_ASSIGN_OR_RETURN(
+      request.instruction_ids,
+      EncodeInstruction(*base.tokenizer, base.model->geometry().habits, "add two numbers"));
+  DecodingOptions options;
+  options.max_new_tokens = 1;
+  return Generate(base.model, base.tokenizer, request, options).status();
 }
 
 absl::StatusOr<std::vector<uint32_t>> InstructionIds(const BaseModel& base,

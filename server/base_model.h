@@ -45,6 +45,11 @@ absl::StatusOr<std::shared_ptr<const BaseModel>> LoadBaseModel(
     const std::string& directory, const Config& config,
     const std::function<void(uint64_t done, uint64_t total)>& on_progress = {});
 
+// Generates a token of a built-in instruction, so that the first caller does not wait for what a
+// model does once, and a model that cannot answer (its numbers are not finite, the device is full)
+// does not get ready. Blocks; throws what LibTorch throws.
+absl::Status WarmUp(const BaseModel& base);
+
 // The token ids of an instruction; FieldError for one that is empty, too long or not of this
 // vocabulary.
 absl::StatusOr<std::vector<uint32_t>> InstructionIds(const BaseModel& base,

@@ -178,6 +178,7 @@ absl::Status Server::Impl::OpenModel() {
   auto base = LoadBaseModel(directory, config_, LoadingLog(log_));
   DDPT_RETURN_IF_ERROR(Annotate(base.status(), "model"));
   base_ = *std::move(base);
+  DDPT_RETURN_IF_ERROR(Annotate(WarmUp(*base_), "model: no answer to the first request"));
   return absl::OkStatus();
 }
 

@@ -1,9 +1,11 @@
 #include <gmock/gmock.h>
 
 #include "client/client.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
 #include "tests/device.h"
 #include "tests/integration/code_fixture.h"
+#include "tests/integration/model_fixture.h"
 
 namespace ddpt {
 namespace {
@@ -49,6 +51,21 @@ TEST_F(ModelTest, IsDescribedWithoutBeingLoaded) {
   EXPECT_THAT(*text, testing::HasSubstr("habits codet5p"));
   config.model = base_->directory + "/tasks";
   EXPECT_EQ(DescribeModel(config).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ModelTest, OneThatCannotAnswerDoesNotGetReady) {
+  TemporaryDirectory directory;
+  WriteModel(directory.path(), /*seed=*/1);
+  const std::string file = directory.path() + "/model.safetensors";
+  std::string weights = ReadFile(file, 1 << 24).value();
+  weights.replace(weights.size() / 2, weights.npos, weights.size() / 2, '\x7f');  // 3.4e38 each
+  ASSERT_TRUE(WriteFileAtomic(file, weights).ok());
+  Config config = TestConfig(directory.path() + "/state");
+  config.model = directory.path();
+  const absl::Status status = Server::Create(config).status();
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              testing::HasSubstr("model: no answer to the first request"));
 }
 
 TEST_F(ModelTest, SelfTestTellsAModelFromNoise) {
