@@ -1,6 +1,8 @@
 """docker/ says the same as the files that it goes with."""
+import json
 import pathlib
 import re
+import subprocess
 import unittest
 
 import yaml
@@ -20,6 +22,16 @@ class ImageTest(unittest.TestCase):
         self.assertEqual(server["environment"]["DDPT_ALLOW_INSECURE"], "true")
         self.assertTrue(all(port.startswith("127.0.0.1:") for port in server["ports"]))
         self.assertNotIn("DDPT_ALLOW_INSECURE", DOCKERFILE)
+
+    def test_the_bill_of_materials_names_each_package(self):
+        lines = f"libstdc++6 1:12.2.0-14 deb/debian\ntorch 2.11.0 pypi {'a' * 64}\n"
+        made = json.loads(subprocess.run([ROOT / "docker/sbom", "ddpt", "0.1.0"], input=lines, capture_output=True, text=True, check=True).stdout)
+        whole, library, torch = made["packages"]
+        self.assertEqual((made["spdxVersion"], whole["name"], whole["versionInfo"]), ("SPDX-2.3", "ddpt", "0.1.0"))
+        self.assertEqual(library["externalRefs"][0]["referenceLocator"], "pkg:deb/debian/libstdc%2B%2B6@1%3A12.2.0-14")
+        self.assertEqual(torch["checksums"], [{"algorithm": "SHA256", "checksumValue": "a" * 64}])
+        contained = [relation["relatedSpdxElement"] for relation in made["relationships"] if relation["relationshipType"] == "CONTAINS"]
+        self.assertEqual(contained, [library["SPDXID"], torch["SPDXID"]])
 
     def test_mounted_files_are_there(self):
         for name, service in yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"].items():
