@@ -1,0 +1,40 @@
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+
+#include "core/evaluation/judge.h"
+
+namespace ddpt {
+
+// Tests that run programs. Skipped, with the system's reason, where it denies the sandbox. After
+// each nothing may be left: no process, no mount, no open descriptor.
+class SandboxTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite();
+  void SetUp() override;
+  void TearDown() override;
+
+  static Verdict Run(const std::string& program, const std::string& test);
+  // Of a program that defines `f`: what it answers to no arguments must equal the expression.
+  static Verdict RunExpecting(const std::string& program, const std::string& expression);
+
+  // The same for a program that would not end: within one second.
+  static Verdict RunBriefly(const std::string& program);
+
+  // Of the others: ten seconds, 128 MiB, twelve processes.
+  static SandboxLimits Limits();
+  static const Judge& TheJudge() { return **judge_; }
+
+ private:
+  static inline std::optional<absl::StatusOr<Judge>> judge_;
+  std::string mounts_;
+  size_t descriptors_ = 0;
+};
+
+void PrintTo(const Verdict& verdict, std::ostream* out);
+
+}  // namespace ddpt
