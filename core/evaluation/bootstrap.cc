@@ -26,6 +26,11 @@ std::vector<Figures> ResampledFigures(std::span<const ExampleCounts> examples,
   return Resampled(examples, options, FiguresOf);
 }
 
+std::vector<double> ResampledMeans(std::span<const double> values, const ResampleOptions& options) {
+  const auto count = static_cast<double>(values.size());
+  return Resampled(values, options, [count](double sum) { return sum / count; });
+}
+
 Interval PercentileInterval(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t tail = values.size() / 40;

@@ -28,7 +28,7 @@ auto Resampled(std::span<const Counts> examples, const ResampleOptions& options,
                const FiguresOf& figures_of) {
   std::vector<decltype(figures_of(examples[0]))> figures;
   for (uint32_t i = 0; i < options.resamples; ++i) {
-    Counts sum;
+    Counts sum = {};
     for (const uint32_t drawn : DrawExamples(examples.size(), i, options)) sum += examples[drawn];
     figures.push_back(figures_of(sum));
   }
@@ -38,6 +38,9 @@ auto Resampled(std::span<const Counts> examples, const ResampleOptions& options,
 // The figures of corpora of as many examples, drawn with replacement.
 std::vector<Figures> ResampledFigures(std::span<const ExampleCounts> examples,
                                       const ResampleOptions& options);
+
+// The means of as many values, at least one, drawn in the same way.
+std::vector<double> ResampledMeans(std::span<const double> values, const ResampleOptions& options);
 
 struct Interval {
   double low, high;

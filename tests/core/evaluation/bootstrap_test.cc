@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <string>
@@ -40,6 +41,14 @@ TEST(BootstrapTest, OneExampleIsAlwaysDrawn) {
   const auto examples = Examples(0, 1);
   for (const Figures& figures : ResampledFigures(examples, {.resamples = 3}))
     EXPECT_EQ(figures, FiguresOf(examples[0]));
+}
+
+TEST(BootstrapTest, MeansAreOfTheSameDraws) {
+  const auto examples = Examples(30, 101);
+  std::vector<double> values(101, 0.0);
+  std::fill_n(values.begin(), 30, 1.0);
+  const ResampleOptions options = {.resamples = 5, .seed = 7};
+  EXPECT_EQ(ResampledMeans(values, options), Exact(ResampledFigures(examples, options)));
 }
 
 TEST(BootstrapTest, TheIntervalOfAShareIsTheBinomialOne) {
