@@ -1,0 +1,60 @@
+#include <thread>
+#include <vector>
+
+#include "core/evaluation/problems.h"
+#include "tests/core/evaluation/sandbox_fixture.h"
+
+namespace ddpt {
+namespace {
+
+using OwnProblemsTest = SandboxTest;
+
+// The verdict of each problem on what `complete` gives for it, two at a time.
+template <typename Complete>
+std::vector<Verdict> RunAll(const Judge& judge, const std::vector<Problem>& problems,
+                            Complete complete) {
+  std::vector<Verdict> verdicts(problems.size());
+  std::vector<std::thread> threads;
+  for (size_t first : {0, 1}) {
+    threads.emplace_back([&, first] {
+      for (size_t i = first; i < problems.size(); i += 2) {
+        verdicts[i] = judge.Run({.program = ProgramOf(problems[i], complete(problems[i])),
+                                 .entry_point = problems[i].entry_point,
+                                 .test = problems[i].test,
+                                 .prompt = problems[i].prompt});
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return verdicts;
+}
+
+TEST_F(OwnProblemsTest, CanonicalSolutionsPass) {
+  const auto problems = ReadProblems(DDPT_PROBLEMS);
+  ASSERT_TRUE(problems.ok()) << problems.status();
+  ASSERT_EQ(problems->size(), 40u);
+  const auto verdicts = RunAll(TheJudge(), *problems,
+                               [](const Problem& problem) { return problem.canonical_solution; });
+  for (size_t i = 0; i < verdicts.size(); ++i)
+    EXPECT_EQ(verdicts[i].outcome, Outcome::kPassed)
+        << problems->at(i).task_id << ": " << verdicts[i].detail;
+}
+
+TEST_F(OwnProblemsTest, OtherSolutionsFail) {
+  const auto problems = ReadProblems(DDPT_PROBLEMS);
+  ASSERT_TRUE(problems.ok()) << problems.status();
+  // The one that answers nothing, and that of another problem.
+  const auto nothing =
+      RunAll(TheJudge(), *problems, [](const Problem&) { return "    return None\n"; });
+  const auto others = RunAll(TheJudge(), *problems, [&](const Problem& problem) {
+    const size_t i = &problem - problems->data();
+    return problems->at((i + 1) % problems->size()).canonical_solution;
+  });
+  for (size_t i = 0; i < problems->size(); ++i) {
+    EXPECT_EQ(nothing[i].outcome, Outcome::kFailed) << problems->at(i).task_id;
+    EXPECT_EQ(others[i].outcome, Outcome::kFailed) << problems->at(i).task_id;
+  }
+}
+
+}  // namespace
+}  // namespace ddpt
