@@ -12,7 +12,9 @@
 #include <csignal>
 #include <cstring>
 #include <functional>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -239,6 +241,28 @@ Verdict Judge::Run(const Trial& trial) const {
   }
   verdict->seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return *std::move(verdict);
+}
+
+std::vector<Verdict> RunTrials(const Judge& judge, std::span<const Trial> trials, size_t threads,
+                               const std::function<void(size_t)>& on_verdict) {
+  std::vector<Verdict> verdicts(trials.size());
+  std::mutex mutex;
+  size_t next = 0, done = 0;  // under the mutex
+  const auto work = [&] {
+    std::unique_lock lock(mutex);
+    while (next < trials.size()) {
+      const size_t i = next++;
+      lock.unlock();
+      verdicts[i] = judge.Run(trials[i]);
+      lock.lock();
+      ++done;
+      if (on_verdict) on_verdict(done);
+    }
+  };
+  std::vector<std::jthread> workers;
+  while (workers.size() < std::min(threads, trials.size())) workers.emplace_back(work);
+  workers.clear();
+  return verdicts;
 }
 
 }  // namespace ddpt

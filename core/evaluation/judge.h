@@ -1,6 +1,11 @@
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/evaluation/sandbox.h"
@@ -66,5 +71,10 @@ class Judge {
 
   SandboxOptions options_;
 };
+
+// Runs all trials, `threads` (at least 1) at a time, and returns their verdicts in the same order.
+// `on_verdict` is called after each with how many there are by then, by one thread at a time.
+std::vector<Verdict> RunTrials(const Judge& judge, std::span<const Trial> trials, size_t threads,
+                               const std::function<void(size_t)>& on_verdict = {});
 
 }  // namespace ddpt

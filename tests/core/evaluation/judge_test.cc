@@ -1,6 +1,5 @@
 #include "core/evaluation/judge.h"
 
-#include <thread>
 #include <vector>
 
 #include "tests/core/evaluation/sandbox_fixture.h"
@@ -151,18 +150,21 @@ TEST_F(JudgeTest, HelpersOfThePromptAreThePromptsOwn) {
 }
 
 TEST_F(JudgeTest, ProgramsRunSideBySide) {
-  std::vector<Verdict> verdicts(8);
-  std::vector<std::thread> threads;
-  for (size_t i = 0; i < verdicts.size(); ++i) {
-    threads.emplace_back([&, i] {
-      verdicts[i] = Run("def f(): return " + std::to_string(i % 2) + "\n",
-                        "def check(candidate):\n    assert candidate() == 1\n");
-    });
+  std::vector<Trial> trials;
+  for (int i = 0; i < 8; ++i) {
+    trials.push_back({.program = "def f(): return " + std::to_string(i % 2) + "\n",
+                      .entry_point = "f",
+                      .test = "def check(candidate):\n    assert candidate() == 1\n"});
   }
-  for (std::thread& thread : threads) thread.join();
-  for (size_t i = 0; i < verdicts.size(); ++i)
+  std::vector<size_t> told;
+  const auto verdicts =
+      RunTrials(TheJudge(), trials, 4, [&](size_t done) { told.push_back(done); });
+  ASSERT_EQ(verdicts.size(), 8u);
+  for (size_t i = 0; i < verdicts.size(); ++i) {
     EXPECT_EQ(verdicts[i].outcome, i % 2 == 1 ? Outcome::kPassed : Outcome::kFailed)
         << verdicts[i].detail;
+  }
+  EXPECT_EQ(told, (std::vector<size_t>{1, 2, 3, 4, 5, 6, 7, 8}));
 }
 
 TEST_F(JudgeTest, WithoutAPythonNothingIsJudged) {

@@ -1,4 +1,3 @@
-#include <thread>
 #include <vector>
 
 #include "core/evaluation/problems.h"
@@ -9,24 +8,18 @@ namespace {
 
 using OwnProblemsTest = SandboxTest;
 
-// The verdict of each problem on what `complete` gives for it, two at a time.
+// The verdict of each problem on what `complete` gives for it.
 template <typename Complete>
 std::vector<Verdict> RunAll(const Judge& judge, const std::vector<Problem>& problems,
                             Complete complete) {
-  std::vector<Verdict> verdicts(problems.size());
-  std::vector<std::thread> threads;
-  for (size_t first : {0, 1}) {
-    threads.emplace_back([&, first] {
-      for (size_t i = first; i < problems.size(); i += 2) {
-        verdicts[i] = judge.Run({.program = ProgramOf(problems[i], complete(problems[i])),
-                                 .entry_point = problems[i].entry_point,
-                                 .test = problems[i].test,
-                                 .prompt = problems[i].prompt});
-      }
-    });
+  std::vector<Trial> trials;
+  for (const Problem& problem : problems) {
+    trials.push_back({.program = ProgramOf(problem, complete(problem)),
+                      .entry_point = problem.entry_point,
+                      .test = problem.test,
+                      .prompt = problem.prompt});
   }
-  for (std::thread& thread : threads) thread.join();
-  return verdicts;
+  return RunTrials(judge, trials, 2);
 }
 
 TEST_F(OwnProblemsTest, CanonicalSolutionsPass) {
