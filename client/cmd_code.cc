@@ -146,42 +146,8 @@ void AddInstruction(CLI::App& command, TextFlags& text, ExamplesFlags& examples,
   auto* file = command.add_option("--instruction-file", text.file, "Read it from a file; -: stdin");
   AddExamplesFlags(command, examples)->excludes(words)->excludes(file);
   words->excludes(file);
-  AddEnumFlag(
-      command, "--decoder-prefix", *v1::DecoderPrefix_descriptor(), "DECODER_PREFIX_",
-      [&](int value) { request.set_decoder_prefix(static_cast<v1::DecoderPrefix>(value)); },
-      "What precedes the answer in the decoder; default: the model's habit");
-}
-
-void AddDecodingFlags(CLI::App& command, v1::DecodingOptions& decoding) {
-  const auto number = [&](const char* flag, void (v1::DecodingOptions::*set)(uint32_t),
-                          const char* help) {
-    command.add_option_function<uint32_t>(
-        flag, [&decoding, set](uint32_t value) { (decoding.*set)(value); }, help);
-  };
-  const auto real = [&](const char* flag, void (v1::DecodingOptions::*set)(double),
-                        const char* help) {
-    command.add_option_function<double>(
-        flag, [&decoding, set](double value) { (decoding.*set)(value); }, help);
-  };
-  number("--max-new-tokens", &v1::DecodingOptions::set_max_new_tokens, "Default 256");
-  real("--temperature", &v1::DecodingOptions::set_temperature, "0 (default): greedy");
-  real("--top-p", &v1::DecodingOptions::set_top_p, "Nucleus mass; default 1");
-  number("--top-k", &v1::DecodingOptions::set_top_k, "0 (default): all tokens");
-  number("--beams", &v1::DecodingOptions::set_num_beams, "Beams; default 1");
-  real("--length-penalty", &v1::DecodingOptions::set_length_penalty, "Of beam search; default 1");
-  real("--repetition-penalty", &v1::DecodingOptions::set_repetition_penalty, "Default 1");
-  number("--choices", &v1::DecodingOptions::set_n, "Independent answers; default 1");
-  command.add_option_function<uint64_t>(
-      "--decoding-seed", [&](uint64_t value) { decoding.set_seed(value); },
-      "Of drawn tokens; default: drawn by the server");
-  command.add_option_function<std::vector<std::string>>(
-      "--stop",
-      [&](const std::vector<std::string>& stops) {
-        decoding.mutable_stop()->Assign(stops.begin(), stops.end());
-      },
-      "Ends the answer before this text; may be given again");
-  command.add_flag_callback(
-      "--logprobs", [&] { decoding.set_logprobs(true); }, "With --json: of each token");
+  AddDecoderPrefixFlag(command,
+                       [&](v1::DecoderPrefix value) { request.set_decoder_prefix(value); });
 }
 
 }  // namespace
@@ -191,7 +157,13 @@ void AddCodeCommands(CLI::App& app, Session& session) {
   auto wanted = std::make_shared<GenerateFlags>();
   AddInstruction(*generate, wanted->instruction, wanted->examples, wanted->request);
   wanted->prompt.Add(*generate);
-  AddDecodingFlags(*generate, *wanted->request.mutable_decoding());
+  v1::DecodingOptions& decoding = *wanted->request.mutable_decoding();
+  AddDecodingFlags(*generate, decoding);
+  generate->add_option_function<uint32_t>(
+      "--choices", [&](uint32_t value) { decoding.set_n(value); },
+      "Independent answers; default 1");
+  generate->add_flag_callback(
+      "--logprobs", [&] { decoding.set_logprobs(true); }, "With --json: of each token");
   AddSamplingFlags(*generate, *wanted->request.mutable_sampling());
   generate->callback([wanted, &session] { session.status = Generate(*wanted, session); });
 

@@ -3,10 +3,9 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <deque>
-#include <future>
 #include <nlohmann/json.hpp>
 
+#include "client/in_order.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
 
@@ -30,19 +29,10 @@ absl::Status AnswerExamples(
   DDPT_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(flags.path, kMaxDatasetBytes));
   DDPT_ASSIGN_OR_RETURN(const Dataset dataset,
                         ParseDataset(bytes, {.kind = DatasetFormat::Kind::kJsonLines}));
-  std::deque<std::future<absl::StatusOr<nlohmann::ordered_json>>> on_their_way;
-  for (size_t next = 0; next < dataset.examples.size() || !on_their_way.empty();) {
-    if (next < dataset.examples.size() && on_their_way.size() < flags.concurrency) {
-      on_their_way.push_back(
-          std::async(std::launch::async, answer, std::cref(dataset.examples[next++])));
-      continue;
-    }
-    const absl::StatusOr<nlohmann::ordered_json> line = on_their_way.front().get();
-    on_their_way.pop_front();
-    DDPT_RETURN_IF_ERROR(line.status());
-    session.out << line->dump() << "\n";
-  }
-  return absl::OkStatus();
+  return InOrder(
+      dataset.examples.size(), flags.concurrency,
+      [&](size_t i) { return answer(dataset.examples[i]); },
+      [&](const nlohmann::ordered_json& line) { session.out << line.dump() << "\n"; });
 }
 
 }  // namespace ddpt

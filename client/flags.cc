@@ -65,6 +65,42 @@ void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling) {
       "Draw step noise in the full space, by the reference loop");
 }
 
+void AddDecodingFlags(CLI::App& command, v1::DecodingOptions& decoding) {
+  const auto number = [&](const char* flag, void (v1::DecodingOptions::*set)(uint32_t),
+                          const char* help) {
+    command.add_option_function<uint32_t>(
+        flag, [&decoding, set](uint32_t value) { (decoding.*set)(value); }, help);
+  };
+  const auto real = [&](const char* flag, void (v1::DecodingOptions::*set)(double),
+                        const char* help) {
+    command.add_option_function<double>(
+        flag, [&decoding, set](double value) { (decoding.*set)(value); }, help);
+  };
+  number("--max-new-tokens", &v1::DecodingOptions::set_max_new_tokens, "Default 256");
+  real("--temperature", &v1::DecodingOptions::set_temperature, "0 (default): greedy");
+  real("--top-p", &v1::DecodingOptions::set_top_p, "Nucleus mass; default 1");
+  number("--top-k", &v1::DecodingOptions::set_top_k, "0 (default): all tokens");
+  number("--beams", &v1::DecodingOptions::set_num_beams, "Beams; default 1");
+  real("--length-penalty", &v1::DecodingOptions::set_length_penalty, "Of beam search; default 1");
+  real("--repetition-penalty", &v1::DecodingOptions::set_repetition_penalty, "Default 1");
+  command.add_option_function<uint64_t>(
+      "--decoding-seed", [&](uint64_t value) { decoding.set_seed(value); },
+      "Of drawn tokens; default: drawn by the server");
+  command.add_option_function<std::vector<std::string>>(
+      "--stop",
+      [&](const std::vector<std::string>& stops) {
+        decoding.mutable_stop()->Assign(stops.begin(), stops.end());
+      },
+      "Ends the answer before this text; may be given again");
+}
+
+void AddDecoderPrefixFlag(CLI::App& command, std::function<void(v1::DecoderPrefix)> set) {
+  AddEnumFlag(
+      command, "--decoder-prefix", *v1::DecoderPrefix_descriptor(), "DECODER_PREFIX_",
+      [set = std::move(set)](int value) { set(static_cast<v1::DecoderPrefix>(value)); },
+      "What precedes the answer in the decoder; default: the model's habit");
+}
+
 void PromptFlags::Add(CLI::App& command) {
   CLI::App* group = command.add_option_group("Prompt", "none: the instruction alone");
   group->require_option(0, 1);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "ddpt/v1/code.pb.h"
 #include "ddpt/v1/prompt.pb.h"
 #include "ddpt/v1/tensor.pb.h"
 
@@ -29,6 +30,13 @@ CLI::Option* AddEnumFlag(CLI::App& command, const std::string& flag,
 
 // --sampler --steps --eta --seed --guidance --best-of --full-space-noise
 void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling);
+
+// --max-new-tokens --temperature --top-p --top-k --beams --length-penalty --repetition-penalty
+// --decoding-seed --stop
+void AddDecodingFlags(CLI::App& command, v1::DecodingOptions& decoding);
+
+// --decoder-prefix
+void AddDecoderPrefixFlag(CLI::App& command, std::function<void(v1::DecoderPrefix)> set);
 
 // The prompt that a command works under: at most one of --task, --prompt-id, --prompt-text and
 // --prompt-file (with --prompt-index).
