@@ -12,6 +12,7 @@
 #include "client/commands.h"
 #include "client/evaluate_prompts.h"
 #include "client/evaluation_report.h"
+#include "client/pass_evaluation.h"
 #include "client/session.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
@@ -29,6 +30,8 @@ struct EvaluateFlags {
   std::string against;      // "": none
   std::string counts_file;  // "": none
   ResampleOptions resample;
+  PassFlags pass;
+  PromptEvaluation prompts;
 };
 
 // JSON Lines: each a string, or an object with the string `code`.
@@ -86,10 +89,7 @@ absl::StatusOr<std::vector<ExampleCounts>> CountFile(const std::string& path,
   return CountExamples(predictions, references);
 }
 
-absl::Status Evaluate(const EvaluateFlags& flags, Session& session) {
-  if (flags.predictions.empty() || flags.references.empty()) {
-    return FieldError("predictions", "--predictions and --references, or --data, are needed");
-  }
+absl::Status EvaluateTexts(const EvaluateFlags& flags, Session& session) {
   DDPT_ASSIGN_OR_RETURN(const auto references, ReadCodes(flags.references));
   DDPT_ASSIGN_OR_RETURN(const auto examples, CountFile(flags.predictions, flags, references));
   EvaluationReport report{.method = MeasureMethod(examples, flags.resample),
@@ -106,8 +106,22 @@ absl::Status Evaluate(const EvaluateFlags& flags, Session& session) {
   return absl::OkStatus();
 }
 
+absl::Status Evaluate(EvaluateFlags& flags, Session& session) {
+  if (flags.prompts.wanted()) {
+    return flags.prompts.Run(flags.pass.request.decoding(), flags.resample, session);
+  }
+  if (flags.pass.problems.empty() && flags.predictions.empty()) {
+    return absl::InvalidArgumentError(
+        "evaluate needs --predictions and --references, --data, or --problems");
+  }
+  if (flags.pass.problems.empty()) return EvaluateTexts(flags, session);
+  flags.pass.against = flags.against;
+  return EvaluatePasses(flags.pass, flags.resample, session);
+}
+
 constexpr char kFooter[] =
-    R"(Figures are from 0 to 1, of all examples:
+    R"(Files of code are compared (--predictions), the server's answers to a data set are (--data), or
+programs are run (--problems). Figures are from 0 to 1. Of code, over all examples:
   bleu4              BLEU-4 over words and single characters of punctuation, not smoothed
   bleu4_conala       as the CoNaLa challenge has it
   bleu4_codexglue    as CodeXGLUE and CodeT5 have it: what white space parts, 1 added to all counts
@@ -117,13 +131,19 @@ constexpr char kFooter[] =
   rouge_l            the mean of rouge_score's F1, without stemmer
   meteor             the mean of nltk's, of equal words and equal Porter stems, without synonyms
   exact_match        the share of predictions that are the reference
+Of programs, over all problems:
+  pass@k             the chance that of k samples one passes, by the unbiased estimator
+A program is what a problem's prompt, the completion and the problem's suffix make; it runs in a
+sandbox without network, files or other processes, and its tests in another.
 With --json: a key each, and
-  examples           how many
+  examples           how many; or problems, samples, outcomes (how many passed, failed, timed_out,
+                     met the limit of memory or of output, or were killed), programs_per_second
   intervals          of each figure, [low, high]: 95 % percentiles over resamples of the examples
+                     or problems
   resamples, seed    of the intervals
   against            the figures of --against
-  difference         of each figure, how much larger that of --predictions is: value, interval, and
-                     p, two-sided, by the paired bootstrap test of Efron and Tibshirani
+  difference         of each figure, how much larger it is than that of --against: value, interval,
+                     and p, two-sided, by the paired bootstrap test of Efron and Tibshirani
 The smallest p that can be told is 1 / (1 + resamples).
 
 )";
@@ -131,30 +151,34 @@ The smallest p that can be told is 1 / (1 + resamples).
 }  // namespace
 
 void AddEvaluateCommand(CLI::App& app, Session& session) {
-  CLI::App* command =
-      app.add_subcommand("evaluate",
-                         "Scores code against references: of files, which needs no server, or what "
-                         "a server makes of --data");
+  CLI::App* command = app.add_subcommand(
+      "evaluate",
+      "Scores code, of files or a server's, against references, or runs programs with their tests");
   auto flags = std::make_shared<EvaluateFlags>();
-  auto prompts = std::make_shared<PromptEvaluation>();
-  command->add_option("--predictions", flags->predictions, "JSON Lines, or generate --examples");
-  command->add_option("--references", flags->references, "JSON Lines in the same order");
-  command->add_option(
-      "--counts", flags->counts_file,
-      "Also write each example's n-gram counts of BLEU-4 and chrF to this file, JSON Lines");
+  CLI::Option* problems = AddPassFlags(*command, flags->pass);
+  CLI::Option* predictions =
+      command->add_option("--predictions", flags->predictions, "JSON Lines, or generate --examples")
+          ->excludes(problems);
+  CLI::Option* references =
+      command->add_option("--references", flags->references, "JSON Lines in the same order");
+  predictions->needs(references);
+  references->needs(predictions);
+  command
+      ->add_option(
+          "--counts", flags->counts_file,
+          "Also write each example's n-gram counts of BLEU-4 and chrF to this file, JSON Lines")
+      ->needs(predictions);
   command->add_option("--against", flags->against,
-                      "The predictions of another method, to be compared with");
+                      "The predictions or completions of another method, to be compared with");
   command
       ->add_option("--resamples", flags->resample.resamples,
-                   "Of the examples, for intervals and p-values; 0: none of them")
+                   "Of the examples or problems, for intervals and p-values; 0: none of them")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command->add_option("--seed", flags->resample.seed, "Of the resamples")->capture_default_str();
-  prompts->Add(*command);
+  flags->prompts.Add(*command)->excludes(problems)->excludes(predictions);
   command->footer(absl::StrCat(kFooter, command->get_footer()));
-  command->callback([flags, prompts, &session] {
-    session.status = prompts->wanted() ? prompts->Run(session) : Evaluate(*flags, session);
-  });
+  command->callback([flags, &session] { session.status = Evaluate(*flags, session); });
 }
 
 }  // namespace ddpt

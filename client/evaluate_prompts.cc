@@ -82,28 +82,29 @@ absl::StatusOr<v1::EvaluateRequest::Contender> ParseContender(const std::string&
   return contender;
 }
 
-void PromptEvaluation::Add(CLI::App& command) {
-  command.add_option("--data", data_,
-                     "Instead: a data set, as for train, whose instructions the server answers");
-  command.add_option("--contender", contenders_,
-                     "With --data: [NAME=]none, task:NAME, id:PROMPT_ID, text:WORDS or file:PATH; "
-                     "again for more");
-  command.add_option_function<std::vector<std::string>>(
-      "--metric",
-      [this](const std::vector<std::string>& names) {
-        request_.mutable_metrics()->Assign(names.begin(), names.end());
-      },
-      "With --data: nll or a figure below; default all");
-  command.add_option_function<uint32_t>(
-      "--max-new-tokens",
-      [this](uint32_t value) { request_.mutable_decoding()->set_max_new_tokens(value); },
-      "With --data: default 256");
-  command.add_option_function<uint32_t>(
-      "--beams", [this](uint32_t value) { request_.mutable_decoding()->set_num_beams(value); },
-      "With --data: default 1");
+CLI::Option* PromptEvaluation::Add(CLI::App& command) {
+  CLI::Option* data = command.add_option(
+      "--data", data_, "A data set, as for train, whose instructions the server answers");
+  command
+      .add_option("--contender", contenders_,
+                  "[NAME=]none, task:NAME, id:PROMPT_ID, text:WORDS or file:PATH; again for more")
+      ->needs(data);
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--metric",
+          [this](const std::vector<std::string>& names) {
+            request_.mutable_metrics()->Assign(names.begin(), names.end());
+          },
+          "Of --data: nll, or a figure named below; default all")
+      ->needs(data);
+  return data;
 }
 
-absl::Status PromptEvaluation::Run(Session& session) {
+absl::Status PromptEvaluation::Run(const v1::DecodingOptions& decoding,
+                                   const ResampleOptions& resample, Session& session) {
+  *request_.mutable_decoding() = decoding;
+  request_.set_bootstrap(resample.resamples);
+  request_.set_seed(resample.seed);
   for (const std::string& words : contenders_) {
     DDPT_ASSIGN_OR_RETURN(*request_.add_contenders(), ParseContender(words));
   }

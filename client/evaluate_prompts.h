@@ -5,11 +5,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/evaluation/bootstrap.h"
 #include "ddpt/v1/evaluation.pb.h"
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace ddpt {
 
@@ -18,13 +20,14 @@ struct Session;
 // `ddpt evaluate --data`: what prompts are worth on a data set, measured by the server.
 class PromptEvaluation {
  public:
-  // Adds its flags.
-  void Add(CLI::App& command);
+  // Adds its flags; --data is returned.
+  CLI::Option* Add(CLI::App& command);
   // Whether --data was given.
   bool wanted() const { return !data_.empty(); }
   // Uploads the data, asks for the evaluation, shows how far it is, prints the table. Asked again
   // after an interruption it goes on where it was. A FieldError names the contender.
-  absl::Status Run(Session& session);
+  absl::Status Run(const v1::DecodingOptions& decoding, const ResampleOptions& resample,
+                   Session& session);
 
  private:
   std::string data_;
