@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "deploy/tiny/problems.h"
 #include "deploy/tiny/tasks.h"
 
 namespace ddpt::tiny {
@@ -12,11 +13,19 @@ struct Flags {
   std::string task;
   Split split = Split::kTrain;
   size_t skip = 0;
+  bool problems = false;
   uint64_t seed = 1;
   uint64_t count = 1000;
 };
 
 void Print(const nlohmann::ordered_json& line) { std::puts(line.dump().c_str()); }
+
+void PrintExample(const TaskExample& example) {
+  Print({{"instruction", example.instruction},
+         {"code", example.code},
+         {"oracle_text", example.oracle_text},
+         {"shown_text", example.shown_text}});
+}
 
 void PrintCorpus(const Corpus& corpus, const Flags& flags) {
   for (uint64_t i = 0; i < flags.count; ++i) {
@@ -36,11 +45,15 @@ absl::Status PrintTask(std::shared_ptr<const Corpus> corpus, const Flags& flags)
   if (!tasks.ok()) return tasks.status();
   const Task* task = (*tasks)->Find(flags.task);
   if (task == nullptr) return absl::NotFoundError("no task named " + flags.task);
+  size_t number = flags.skip;
   for (const TaskExample& example : (*tasks)->Examples(*task, flags.split, flags.skip)) {
-    Print({{"instruction", example.instruction},
-           {"code", example.code},
-           {"oracle_text", example.oracle_text},
-           {"shown_text", example.shown_text}});
+    const std::string id =
+        flags.task + "/" + std::string(SplitName(flags.split)) + "/" + std::to_string(number++);
+    if (!flags.problems) {
+      PrintExample(example);
+    } else if (const auto problem = ProblemOf(example, id)) {
+      Print(*problem);
+    }
   }
   return absl::OkStatus();
 }
@@ -71,6 +84,8 @@ int main(int argc, char** argv) {
                  "Examples of the task's split to leave out in front; as many others follow")
       ->check(CLI::Range(0, 100'000))
       ->capture_default_str();
+  app.add_flag("--problems", flags.problems,
+               "Print those of the task's examples that can be run as problems for ddpt evaluate");
   app.add_option("--seed", flags.seed, "Seed of the corpus")->capture_default_str();
   app.add_option("--count", flags.count, "Examples of the corpus")->capture_default_str();
   CLI11_PARSE(app, argc, argv);

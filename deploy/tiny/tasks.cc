@@ -118,7 +118,9 @@ TaskExample TaskSet::Build(const Task& task, const Request& request, Draws& draw
           .code = corpus_->Code(request, style, convention),
           .oracle_text = absl::StrCat(telling, request.instruction),
           .shown_text =
-              absl::StrCat(corpus_->Code(other, style, convention), "\n", request.instruction)};
+              absl::StrCat(corpus_->Code(other, style, convention), "\n", request.instruction),
+          .request = request,
+          .style = wanted.style};
 }
 
 }  // namespace ddpt::tiny

@@ -36,6 +36,8 @@ struct TaskExample {
   // The instruction behind a line of code in the style and conventions wanted (of another request):
   // what showing, rather than telling, achieves.
   std::string shown_text;
+  Request request;
+  std::string style;  // of the code
 };
 
 // The tasks of `tasks.json`. Immutable and thread-safe; nothing blocks but Load.
