@@ -151,6 +151,9 @@ class Run {
     }
     const std::string error = Error(nonce);
     if (error.empty()) return {.outcome = Outcome::kPassed};
+    if (program_.OutOfMemory() || tests_.OutOfMemory() || absl::StartsWith(error, "MemoryError")) {
+      return {.outcome = Outcome::kMemory, .detail = "more memory than the limit"};
+    }
     if (const int signal = Signal(); signal != 0 && signal != SIGXCPU) {
       return {.outcome = Outcome::kKilled,
               .detail = absl::StrCat("ended by signal ", signal, " (", sigdescr_np(signal), ")")};
@@ -159,8 +162,7 @@ class Run {
       return {.outcome = Outcome::kTimedOut,
               .detail = absl::StrCat("not done after ", limits_.seconds, " s")};
     }
-    const bool memory = absl::StartsWith(error, "MemoryError");
-    return {.outcome = memory ? Outcome::kMemory : Outcome::kFailed, .detail = error};
+    return {.outcome = Outcome::kFailed, .detail = error};
   }
 
   // "" where the verdict ends with the nonce.

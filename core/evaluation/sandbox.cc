@@ -9,9 +9,11 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
@@ -76,12 +78,20 @@ class SpawnSettings {
   posix_spawnattr_t attributes_;
 };
 
-std::vector<std::string> HelperCommand(const SandboxOptions& options, const std::string& script) {
-  std::vector<std::string> command = {options.helper, options.unsafe ? "unsafe" : "isolated"};
+std::vector<std::string> HelperCommand(const SandboxOptions& options, const std::string& folder,
+                                       const Cgroup* cgroup, const std::string& script) {
+  std::vector<std::string> command = {options.helper, folder};
   for (std::string& argument : LimitArguments(options.limits)) command.push_back(argument);
+  command.push_back(cgroup == nullptr ? "" : cgroup->procs_file());
   command.push_back(options.python);
   command.push_back(script);
   return command;
+}
+
+absl::StatusOr<std::string> MakeTemporaryFolder() {
+  std::string folder = std::filesystem::temp_directory_path() / "ddpt-program-XXXXXX";
+  if (mkdtemp(folder.data()) == nullptr) return SystemError(folder.c_str());
+  return folder;
 }
 
 }  // namespace
@@ -137,7 +147,13 @@ absl::StatusOr<SandboxedPython> SandboxedPython::Start(const SandboxOptions& opt
   SpawnSettings settings;
   for (int i = 0; i < kSandboxDescriptors; ++i) settings.Give(descriptors[i], i);
   SandboxedPython python;
-  DDPT_ASSIGN_OR_RETURN(python.helper_, settings.Spawn(HelperCommand(options, script)));
+  if (options.unsafe) {
+    DDPT_ASSIGN_OR_RETURN(python.folder_, MakeTemporaryFolder());
+  }
+  python.cgroup_ = Cgroup::TryCreate(options.limits);
+  DDPT_ASSIGN_OR_RETURN(
+      python.helper_,
+      settings.Spawn(HelperCommand(options, python.folder_, python.cgroup_.get(), script)));
   python.control_ = std::move(control.write);
   python.output_ = std::move(output.read);
   python.status_ = std::move(status.read);
@@ -145,12 +161,18 @@ absl::StatusOr<SandboxedPython> SandboxedPython::Start(const SandboxOptions& opt
 }
 
 SandboxedPython::SandboxedPython(SandboxedPython&& other) noexcept
-    : helper_(std::exchange(other.helper_, -1)),
+    : cgroup_(std::move(other.cgroup_)),
+      folder_(std::exchange(other.folder_, "")),
+      helper_(std::exchange(other.helper_, -1)),
       control_(std::move(other.control_)),
       output_(std::move(other.output_)),
       status_(std::move(other.status_)) {}
 
-SandboxedPython::~SandboxedPython() { Kill(); }
+SandboxedPython::~SandboxedPython() {
+  Kill();
+  std::error_code ignored;
+  if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+}
 
 void SandboxedPython::Kill() {
   control_.Close();

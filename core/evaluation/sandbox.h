@@ -1,11 +1,13 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "core/base/descriptor.h"
+#include "core/evaluation/cgroup.h"
 #include "core/evaluation/sandbox_limits.h"
 
 namespace ddpt {
@@ -13,8 +15,9 @@ namespace ddpt {
 // What a process is shut in with.
 struct SandboxOptions {
   SandboxLimits limits = {};
-  // Without namespaces: the limits hold, but a program sees the file system and the network, and
-  // may leave processes behind. For systems that deny namespaces, and programs that are trusted.
+  // Without namespaces: the limits hold, but a program, which begins in a new folder for temporary
+  // files, sees the file system and the network, and may leave processes behind. For systems that
+  // deny namespaces, and programs that are trusted.
   bool unsafe = false;
   std::string helper = {};  // the program ddpt-sandbox; "": the one beside the running program
   std::string python = {};  // under /usr; "": /usr/bin/python3, or else /usr/local/bin/python3
@@ -40,7 +43,9 @@ absl::StatusOr<Descriptor> MakeInput(std::string_view bytes);
 //                 directory; no /proc, no /etc
 //   privileges    a user without any, no_new_privs, no capabilities, calls of the system filtered
 //   environment   empty; descriptors of SandboxDescriptor, standard input empty
-//   resources     SandboxLimits
+//   resources     SandboxLimits; where the system lets this process make control groups (cgroup.h),
+//   the
+//                 limit of memory holds for all processes together, else for each
 //
 // When the object is destroyed, or the process that owns it dies in any way, the kernel has ended
 // the Python process and everything it started. Not thread-safe; different objects are independent,
@@ -65,11 +70,15 @@ class SandboxedPython {
   // why it could not be started ("error TEXT\n").
   int output() const { return output_.number(); }
   int status() const { return status_.number(); }
+  // Whether the system ended a process because all together had too much memory.
+  bool OutOfMemory() const { return cgroup_ && cgroup_->OutOfMemory(); }
 
  private:
   SandboxedPython() = default;
 
-  int helper_ = -1;  // process; -1: none
+  std::unique_ptr<const Cgroup> cgroup_;  // outlives what is in it; null: none
+  std::string folder_;                    // to be removed in the end; "": none
+  int helper_ = -1;                       // process; -1: none
   Descriptor control_, output_, status_;
 };
 

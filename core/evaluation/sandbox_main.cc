@@ -1,10 +1,10 @@
-// ddpt-sandbox MODE LIMITS... PYTHON SCRIPT: runs one Python process, shut in (sandbox.h, which is
-// what starts it). A program of its own, because what it does to itself between being started and
-// being Python is not allowed in a process that was forked from one with threads.
+// ddpt-sandbox FOLDER LIMITS... CGROUP PYTHON SCRIPT: runs one Python process, shut in (sandbox.h,
+// which is what starts it). A program of its own, because what it does to itself between being
+// started and being Python is not allowed in a process that was forked from one with threads.
 //
-// MODE isolated: this process makes another in new namespaces, the first there, which sets them up
+// FOLDER "": this process makes another in new namespaces, the first there, which sets them up
 // and starts Python. When that ends, or the control pipe is closed, the first is ended and with it
-// the kernel ends all others. MODE unsafe: limits alone.
+// the kernel ends all others. Else limits alone, in that working directory.
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -26,7 +26,7 @@
 namespace ddpt {
 namespace {
 
-constexpr int kModeArgument = 1, kLimitArguments = 2;
+constexpr int kArgumentsBefore = 2, kArgumentsAfter = 3;  // of the limits
 constexpr long kNamespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET |
                              CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 
@@ -35,11 +35,21 @@ void Report(const std::string& line) {
 }
 
 struct Command {
-  bool isolated;
+  const char* folder;  // "": isolated
   SandboxLimits limits;
+  const char* cgroup;  // its cgroup.procs; "": none
   const char* python;
   const char* script;
+
+  bool isolated() const { return *folder == '\0'; }
 };
+
+void JoinCgroup(const Command& command) {
+  if (*command.cgroup == '\0') return;
+  const int file = open(command.cgroup, O_WRONLY | O_CLOEXEC);
+  if (file < 0 || write(file, "0", 1) != 1) FailStep("join the control group");
+  close(file);
+}
 
 [[noreturn]] void BecomePython(const Command& command) {
   ApplyResourceLimits(command.limits);
@@ -111,6 +121,7 @@ int StartUnsafe(const Command& command) {
   if (python < 0) FailStep("fork");
   if (python == 0) {
     setpgid(0, 0);
+    if (chdir(command.folder) != 0) FailStep("chdir");
     BecomePython(command);
   }
   setpgid(python, python);
@@ -126,7 +137,7 @@ void Supervise(const Command& command, int process) {
     }
   }
   const bool ended = handle >= 0 && waits[0].revents != 0;
-  if (command.isolated) {
+  if (command.isolated()) {
     kill(process, SIGKILL);
     Wait(process);
     return;
@@ -150,20 +161,22 @@ void FailStep(const std::string& step) {
 
 int main(int argc, char** argv) {
   using namespace ddpt;
-  const auto limits = argc > kLimitArguments + 2
-                          ? ParseLimitArguments(argv + kLimitArguments, argc - kLimitArguments - 2)
-                          : std::nullopt;
+  const int others = kArgumentsBefore + kArgumentsAfter;
+  const auto limits =
+      argc > others ? ParseLimitArguments(argv + kArgumentsBefore, argc - others) : std::nullopt;
   if (!limits || fcntl(kSandboxStatus, F_SETFD, FD_CLOEXEC) != 0) {
     static constexpr char kUsage[] = "ddpt-sandbox is started by ddpt evaluate\n";
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kUsage, sizeof kUsage - 1);
     return 2;
   }
-  const Command command = {.isolated = std::strcmp(argv[kModeArgument], "unsafe") != 0,
+  const Command command = {.folder = argv[1],
                            .limits = *limits,
+                           .cgroup = argv[argc - 3],
                            .python = argv[argc - 2],
                            .script = argv[argc - 1]};
   setsid();
-  const int process = command.isolated ? StartIsolated(command) : StartUnsafe(command);
+  JoinCgroup(command);
+  const int process = command.isolated() ? StartIsolated(command) : StartUnsafe(command);
   CloseWhatPythonHas();
   Supervise(command, process);
   _exit(0);

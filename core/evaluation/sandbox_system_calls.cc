@@ -110,8 +110,9 @@ void Deny(scmp_filter_ctx filter, const char* name, int error) {
 // Of another kind than local ones.
 void DenySockets(scmp_filter_ctx filter) {
   for (const int call : {SCMP_SYS(socket), SCMP_SYS(socketpair)}) {
-    Check(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX)),
-          "socket");
+    Check(
+        seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0)),
+        "socket");
   }
 }
 

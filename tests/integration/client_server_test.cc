@@ -3,12 +3,14 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "client/command_line.h"
 #include "client/exit_code.h"
 #include "client/load.h"
 #include "client/prompt_file.h"
+#include "core/evaluation/judge.h"
 #include "tests/integration/model_fixture.h"
 #include "tests/integration/server_fixture.h"
 
@@ -18,7 +20,7 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-struct Outcome {
+struct Finished {
   int code;
   std::string out;
   std::string err;
@@ -38,7 +40,7 @@ class ClientServerTest : public testing::Test {
     return config;
   }
 
-  Outcome Ddpt(std::vector<std::string> arguments) {
+  Finished Ddpt(std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"--server", server_.server().address()});
     std::ostringstream out, err;
     const int code = RunCommandLine(std::move(arguments), out, err, /*terminal=*/false);
@@ -46,7 +48,7 @@ class ClientServerTest : public testing::Test {
   }
 
   void Import() {
-    const Outcome outcome = Ddpt({"tasks", "import", "sql", file_});
+    const Finished outcome = Ddpt({"tasks", "import", "sql", file_});
     ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
   }
 
@@ -66,10 +68,10 @@ TEST_F(ClientServerTest, AnImportedTaskIsListed) {
 TEST_F(ClientServerTest, AReplayGivesTheBytesOfTheSample) {
   Import();
   const std::string first = directory_.path() + "/first", second = directory_.path() + "/second";
-  const Outcome sample = Ddpt({"sample", "sql", "--steps", "20", "--out", first});
+  const Finished sample = Ddpt({"sample", "sql", "--steps", "20", "--out", first});
   ASSERT_EQ(sample.code, kExitOk) << sample.err;
   const std::string id = sample.out.substr(0, sample.out.find('\n'));
-  const Outcome replay = Ddpt({"sample", "--replay", id, "--require-exact", "--out", second});
+  const Finished replay = Ddpt({"sample", "--replay", id, "--require-exact", "--out", second});
   ASSERT_EQ(replay.code, kExitOk) << replay.err;
   EXPECT_EQ(ReadPrompt(first, 0)->data(), ReadPrompt(second, 0)->data());
 }
@@ -78,7 +80,7 @@ class ClientTrainingTest : public ClientServerTest {
  protected:
   ClientTrainingTest() : ClientServerTest(RandomModel()) {}
 
-  Outcome Train(const std::string& data, const std::string& validation_data) {
+  Finished Train(const std::string& data, const std::string& validation_data) {
     const std::string train = directory_.path() + "/train", validate = directory_.path() + "/valid";
     std::ofstream(train) << data;
     std::ofstream(validate) << validation_data;
@@ -89,7 +91,7 @@ class ClientTrainingTest : public ClientServerTest {
 
 TEST_F(ClientTrainingTest, TellsWhatOfTheDataIsUsed) {
   const std::string example = R"({"instruction": "a", "code": "1"})";
-  const Outcome outcome = Train(example + "\n" + example, R"({"instruction": "a", "code": "2"})");
+  const Finished outcome = Train(example + "\n" + example, R"({"instruction": "a", "code": "2"})");
   ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
   EXPECT_THAT(outcome.out,
               HasSubstr("trains on 1 examples, validates on 1; duplicates left out: 1\n"));
@@ -98,14 +100,32 @@ TEST_F(ClientTrainingTest, TellsWhatOfTheDataIsUsed) {
 
 TEST_F(ClientTrainingTest, TrainingExamplesToValidateOnNameTheField) {
   const std::string example = R"({"instruction": "a", "code": "1"})";
-  const Outcome outcome = Train(example, example);
+  const Finished outcome = Train(example, example);
   EXPECT_EQ(outcome.code, kExitUsage);
   EXPECT_THAT(outcome.err, HasSubstr("validation_data"));
 }
 
+TEST_F(ClientTrainingTest, ProgramsOfTheServerAreRun) {
+  if (const auto judge = Judge::Create({}); !judge.ok()) GTEST_SKIP() << judge.status();
+  const std::string problems = directory_.path() + "/problems", out = directory_.path() + "/out";
+  std::ofstream(problems) << R"({"task_id": "one", "prompt": "def f():\n", "entry_point": "f", )"
+                          << R"("test": "def check(candidate):\n    assert candidate() == 1"})";
+  // More samples than one call has choices.
+  const Finished outcome =
+      Ddpt({"evaluate", "--problems", problems, "--samples", "18", "--temperature", "1",
+            "--max-new-tokens", "4", "--decoding-seed", "3", "--out", out, "--json"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_EQ(json::parse(outcome.out)["samples"], 18);
+  std::ifstream lines(out);
+  std::set<std::string> completions;
+  for (std::string line; std::getline(lines, line);)
+    completions.insert(json::parse(line)["completion"]);
+  EXPECT_GT(completions.size(), 12u);
+}
+
 TEST_F(ClientServerTest, ABadValueNamesItsField) {
   Import();
-  const Outcome outcome = Ddpt({"sample", "sql", "--steps", "0", "--json"});
+  const Finished outcome = Ddpt({"sample", "sql", "--steps", "0", "--json"});
   EXPECT_EQ(outcome.code, kExitUsage);
   EXPECT_EQ(json::parse(outcome.err)["error"]["field"], "sampling.steps");
 }
@@ -120,7 +140,7 @@ TEST_F(ClientServerTest, VersionsAreChangedByTheirExpectation) {
   Import();
   EXPECT_EQ(Ddpt({"tasks", "promote", "sql", "1", "--expected-version", "1"}).code, kExitConflict);
   EXPECT_EQ(Ddpt({"tasks", "promote", "sql", "1", "--expected-version", "2"}).code, kExitOk);
-  const Outcome rolled = Ddpt({"tasks", "rollback", "sql", "--json"});
+  const Finished rolled = Ddpt({"tasks", "rollback", "sql", "--json"});
   EXPECT_EQ(json::parse(rolled.out)["active_version"], "2");
   EXPECT_EQ(Ddpt({"tasks", "delete", "sql"}).code, kExitOk);
   EXPECT_EQ(Ddpt({"tasks", "get", "sql"}).code, kExitNotFound);

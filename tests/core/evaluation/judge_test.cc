@@ -1,5 +1,6 @@
 #include "core/evaluation/judge.h"
 
+#include <filesystem>
 #include <vector>
 
 #include "tests/core/evaluation/sandbox_fixture.h"
@@ -182,6 +183,9 @@ TEST(UnsafeJudgeTest, JudgesWithoutNamespaces) {
   EXPECT_EQ(judge->Run(trial).outcome, Outcome::kPassed);
   trial.program = "def f():\n    while True: pass\n";
   EXPECT_EQ(judge->Run(trial).outcome, Outcome::kTimedOut);
+  trial.program = "import os\ndef f():\n    open('x', 'w').close()\n    return len(os.listdir())\n";
+  EXPECT_EQ(judge->Run(trial).outcome, Outcome::kPassed);
+  EXPECT_FALSE(std::filesystem::exists("x"));
 }
 
 }  // namespace
