@@ -101,7 +101,7 @@ TEST_F(EvaluateProblemsTest, FlagsOfTheOtherKindAreRefused) {
   EXPECT_EQ(Run({"--predictions", completions_, "--references", completions_}), kExitUsage);
   EXPECT_EQ(Run({"--samples", "3"}), kExitUsage);
   EXPECT_EQ(RunCommandLine({"evaluate"}, out_, err_, false), kExitUsage);
-  EXPECT_THAT(err_.str(), HasSubstr("--predictions and --references, or --problems"));
+  EXPECT_THAT(err_.str(), HasSubstr("--predictions and --references, --data, or --problems"));
 }
 
 }  // namespace
