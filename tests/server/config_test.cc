@@ -13,7 +13,7 @@ namespace {
 
 using testing::HasSubstr;
 
-Environment Variables(std::map<std::string, std::string> values) {
+Environment Variables(const std::map<std::string, std::string>& values) {
   return [values](const std::string& name) -> std::optional<std::string> {
     const auto found = values.find(name);
     if (found == values.end()) return std::nullopt;
