@@ -34,7 +34,7 @@ CLI::Option* AddEnumFlag(CLI::App& command, const std::string& flag,
     set(type.FindValueByName(prefix + name)->number());
   };
   return command.add_option_function<std::string>(flag, parse, help)
-      ->transform(CLI::IsMember(words, CLI::ignore_case, [](std::string word) {
+      ->transform(CLI::IsMember(words, CLI::ignore_case, [](const std::string& word) {
         return absl::StrReplaceAll(word, {{"-", "_"}});
       }));
 }

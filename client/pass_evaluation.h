@@ -35,8 +35,7 @@ struct PassFlags {
 // The flags above; --problems is returned. `flags` must outlive the parsing.
 CLI::Option* AddPassFlags(CLI::App& command, PassFlags& flags);
 
-// Has completions written or reads them, runs them, and prints the report on `session.out` and how
-// far it is on `session.err`. Blocks.
+// Has completions written or reads them, runs them, and prints the report on `session.out`. Blocks.
 absl::Status EvaluatePasses(const PassFlags& flags, const ResampleOptions& options,
                             Session& session);
 

@@ -1,10 +1,15 @@
 #include "core/evaluation/cgroup.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 
 namespace ddpt {
@@ -14,6 +19,8 @@ namespace {
 constexpr uint64_t kSpareMemory = 32 << 20;
 // The two processes of ddpt-sandbox.
 constexpr uint32_t kSpareProcesses = 2;
+// Of the folders' names; the owner's process id and a number follow.
+constexpr char kPrefix[] = "ddpt-sandbox-";
 
 bool WriteTo(const std::string& path, const std::string& text) {
   const int file = open(path.c_str(), O_WRONLY | O_CLOEXEC);
@@ -50,11 +57,23 @@ bool HasControllers(const std::string& folder) {
   return memory && pids;
 }
 
+// Groups of processes that were killed before they could do so themselves.
+void RemoveLeftGroups(const std::string& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kPrefix)) continue;
+    const pid_t owner = std::atoi(name.c_str() + std::strlen(kPrefix));
+    if (owner > 0 && kill(owner, 0) != 0 && errno == ESRCH) rmdir(entry.path().c_str());
+  }
+}
+
 std::optional<std::string> FindFolder() {
   const std::string mount = MountPoint(), group = OwnGroup();
   if (mount.empty() || group.empty()) return std::nullopt;
   const std::string folder = group == "/" ? mount : mount + group.substr(0, group.rfind('/'));
   if (!HasControllers(folder) || access(folder.c_str(), W_OK) != 0) return std::nullopt;
+  RemoveLeftGroups(folder);
   return folder;
 }
 
@@ -69,7 +88,7 @@ std::unique_ptr<const Cgroup> Cgroup::TryCreate(const SandboxLimits& limits) {
   static std::atomic<uint64_t> count = 0;
   if (!CgroupFolder()) return nullptr;
   std::string folder =
-      *CgroupFolder() + "/ddpt-sandbox-" + std::to_string(getpid()) + "-" + std::to_string(count++);
+      *CgroupFolder() + "/" + kPrefix + std::to_string(getpid()) + "-" + std::to_string(count++);
   if (mkdir(folder.c_str(), 0755) != 0) return nullptr;
   std::unique_ptr<const Cgroup> cgroup(new Cgroup(std::move(folder)));
   const uint64_t memory = limits.memory_bytes + limits.disk_bytes + kSpareMemory;

@@ -11,7 +11,8 @@ namespace ddpt {
 
 // The folder in which this process may make control groups (version 2) with limits of memory and
 // processes: that above its own group, or its own where that is the root. None where the system has
-// no such folder, or another user owns it. Looked up once.
+// no such folder, or another user owns it. Looked up once; groups that processes have left in it
+// which were killed are then removed.
 const std::optional<std::string>& CgroupFolder();
 
 // A control group for one sandbox, whose processes together then have the memory and the number of

@@ -28,6 +28,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// At least, for a program that does nothing.
+constexpr uint32_t kTrySeconds = 20;
 constexpr size_t kVerdictLimit = 64 << 10;
 // How long after the tests the end of a program that broke off is waited for, to say how it ended.
 constexpr std::chrono::milliseconds kGrace(300);
@@ -224,15 +226,17 @@ std::string_view OutcomeName(Outcome outcome) {
 
 absl::StatusOr<Judge> Judge::Create(SandboxOptions options) {
   DDPT_ASSIGN_OR_RETURN(options, FindPrograms(std::move(options)));
-  Judge judge(std::move(options));
+  SandboxOptions patient = options;
+  patient.limits.seconds = std::max(patient.limits.seconds, kTrySeconds);
   const Verdict verdict =
-      judge.Run({.program = "", .entry_point = "", .test = "def check(candidate): pass"});
+      Judge(std::move(patient))
+          .Run({.program = "", .entry_point = "", .test = "def check(candidate): pass"});
   if (verdict.outcome != Outcome::kPassed) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("programs cannot be run in a sandbox here: ",
-                     absl::string_view(OutcomeName(verdict.outcome).data()), ", ", verdict.detail));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "programs cannot be run in a sandbox here: ", Piece(OutcomeName(verdict.outcome)), ", ",
+        verdict.detail));
   }
-  return judge;
+  return Judge(std::move(options));
 }
 
 Verdict Judge::Run(const Trial& trial) const {

@@ -59,6 +59,13 @@ def cell(value, interval, sign=""):
     return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
+def above_none(row, name):
+    if "difference" not in row:
+        return "–", "–"
+    difference = row["difference"][name]
+    return cell(difference["value"], difference["interval"], "+"), f"{difference['p']:.3f}"
+
+
 def report(task, options):
     file, none = problems(task, options.problems), table.state() / f"{task}.none.jsonl"
     rows = []
@@ -73,9 +80,7 @@ def report(task, options):
     print(f"\n### {task}: {TASKS[task]['description']}\n\n{first['problems']} problems, {options.samples} samples of each at temperature "
           f"{options.temperature}, seed {options.seed}.\n")
     table.print_lines(["Prompt", *names, f"{names[0]} above none", "p", "programs a second"],
-                      ([kind, *(cell(row[name], row["intervals"][name]) for name in names),
-                        *(["–", "–"] if kind == "none" else [cell(row["difference"][names[0]]["value"], row["difference"][names[0]]["interval"], "+"),
-                                                             f"{row['difference'][names[0]]['p']:.3f}"]),
+                      ([kind, *(cell(row[name], row["intervals"][name]) for name in names), *above_none(row, names[0]),
                         f"{row['programs_per_second']:.1f}"] for kind, row in rows))
 
 
