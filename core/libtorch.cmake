@@ -4,29 +4,12 @@ set(DDPT_TORCH_VERSION 2.11.0)
 set(DDPT_TORCH_DIR ${CMAKE_SOURCE_DIR}/build/libtorch)
 
 function(ddpt_fetch_libtorch)
-  set(done ${DDPT_TORCH_DIR}/${DDPT_TORCH_VERSION}.complete)
-  if(EXISTS ${done})
-    return()
-  endif()
-  find_program(DDPT_PYTHON python3 REQUIRED)
-  message(STATUS "Fetching LibTorch ${DDPT_TORCH_VERSION} from PyPI (545 MB, once)")
-  set(wheels ${DDPT_TORCH_DIR}/wheels)
-  file(MAKE_DIRECTORY ${wheels})
   set(platforms)
   foreach(glibc 28 27 25 17)
     list(APPEND platforms --platform manylinux_2_${glibc}_x86_64)
   endforeach()
-  execute_process(
-    COMMAND ${DDPT_PYTHON} -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.11 --implementation cp
-            ${platforms} --platform manylinux2014_x86_64 --require-hashes -r ${CMAKE_SOURCE_DIR}/core/libtorch-requirements.txt -d ${wheels}
-    RESULT_VARIABLE failed)
-  if(failed)
-    message(FATAL_ERROR "pip could not fetch LibTorch ${DDPT_TORCH_VERSION}; put a LibTorch on CMAKE_PREFIX_PATH instead")
-  endif()
-  file(GLOB wheel_files ${wheels}/*.whl)
-  execute_process(COMMAND ${DDPT_PYTHON} ${CMAKE_SOURCE_DIR}/core/unpack_wheel.py ${DDPT_TORCH_DIR} ${wheel_files} COMMAND_ERROR_IS_FATAL ANY)
-  file(REMOVE_RECURSE ${wheels})
-  file(TOUCH ${done})
+  ddpt_fetch_from_pypi(libtorch ${DDPT_TORCH_VERSION} ${DDPT_TORCH_DIR} "545 MB"
+    --only-binary=:all: --python-version 3.11 --implementation cp ${platforms} --platform manylinux2014_x86_64)
 endfunction()
 
 add_library(ddpt_torch INTERFACE)
