@@ -29,6 +29,15 @@ std::string_view WithoutTrailingSpace(std::string_view text) {
   return text.substr(0, end);
 }
 
+std::string_view StripSpace(std::string_view text) {
+  while (!text.empty()) {
+    const Utf8Char next = FirstChar(text);
+    if (!IsPythonSpace(next.code)) break;
+    text.remove_prefix(next.length);
+  }
+  return WithoutTrailingSpace(text);
+}
+
 std::vector<std::string> SplitWords(std::string_view text) {
   std::vector<std::string> words;
   size_t begin = 0;

@@ -26,6 +26,9 @@ inline Utf8Char FirstChar(std::string_view text) {
 // `text` without white space at its end; points into `text`.
 std::string_view WithoutTrailingSpace(std::string_view text);
 
+// Without white space at both ends, as str.strip() leaves UTF-8; points into `text`.
+std::string_view StripSpace(std::string_view text);
+
 // What stands between white space, as str.split() finds it in UTF-8.
 std::vector<std::string> SplitWords(std::string_view text);
 
