@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "core/evaluation/porter_stem.h"
 #include "core/evaluation/words.h"
 #include "core/text/lower_case.h"
@@ -59,6 +60,24 @@ void MatchEqual(Side& prediction, Side& reference, std::vector<Match>& matches) 
   RemoveMatched(reference, wanted);
 }
 
+// Leaves both sides as they are: it is the last stage.
+void MatchSynonyms(const Side& prediction, const Side& reference, WordNet& wordnet,
+                   std::vector<Match>& matches) {
+  absl::flat_hash_map<std::string_view, std::vector<size_t>> free;
+  for (size_t i = 0; i < reference.tokens.size(); ++i) free[reference.tokens[i]].push_back(i);
+  for (size_t i = prediction.tokens.size(); i-- > 0;) {
+    std::vector<size_t>* last = nullptr;
+    for (const std::string& synonym : wordnet.Synonyms(prediction.tokens[i])) {
+      const auto found = free.find(synonym);
+      if (found == free.end() || found->second.empty()) continue;
+      if (last == nullptr || found->second.back() > last->back()) last = &found->second;
+    }
+    if (last == nullptr) continue;
+    matches.emplace_back(prediction.places[i], reference.places[last->back()]);
+    last->pop_back();
+  }
+}
+
 void Stem(Side& side) {
   for (std::string& token : side.tokens) token = PorterStem(token);
 }
@@ -75,7 +94,7 @@ size_t CountChunks(std::vector<Match>& matches) {
 
 }  // namespace
 
-double Meteor(std::string_view prediction, std::string_view reference) {
+double Meteor(std::string_view prediction, std::string_view reference, WordNet* wordnet) {
   Side predicted = SplitSide(prediction), wanted = SplitSide(reference);
   const auto predicted_tokens = static_cast<double>(predicted.tokens.size());
   const auto wanted_tokens = static_cast<double>(wanted.tokens.size());
@@ -84,6 +103,7 @@ double Meteor(std::string_view prediction, std::string_view reference) {
   Stem(predicted);
   Stem(wanted);
   MatchEqual(predicted, wanted, matches);
+  if (wordnet != nullptr) MatchSynonyms(predicted, wanted, *wordnet, matches);
   if (matches.empty()) return 0;
   const auto count = static_cast<double>(matches.size());
   const double precision = count / predicted_tokens, recall = count / wanted_tokens;

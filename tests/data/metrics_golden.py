@@ -5,16 +5,22 @@
 in points of 100: BLEU-4 as the CoNaLa challenge, CodeXGLUE, Hugging Face evaluate and sacrebleu have it, chrF, ROUGE-L,
 METEOR. sacrebleu counts the n-grams of the first three, and the formulas below are theirs: the first two are in no
 package, and evaluate fetches its own from the network. METEOR is nltk's with a WordNet that knows no word, so exact and stemmed
-matches only. null: the original divides by zero. Then words and their stems by nltk's PorterStemmer.
+matches only. null: the original divides by zero. Then words and their stems by nltk's PorterStemmer, and METEOR with the WordNet of Debian's
+package wordnet-base (3.0) of pairs of sentences.
 
-Usage: pip install sacrebleu==2.6.0 rouge-score==0.1.2 nltk==3.10.4 && ./metrics_golden.py
+Usage: apt install wordnet-base && pip install sacrebleu==2.6.0 rouge-score==0.1.2 nltk==3.10.4 && ./metrics_golden.py
 """
+import itertools
 import json
 import math
 import pathlib
 import random
 import re
+import shutil
+import tempfile
 
+import nltk
+from nltk.corpus.reader.wordnet import WordNetCorpusReader
 from nltk.stem.porter import PorterStemmer
 from nltk.translate.meteor_score import single_meteor_score
 from rouge_score.rouge_scorer import RougeScorer
@@ -84,6 +90,29 @@ WORDS = ("caresses flies dies mules denied died agreed owned humbled sized meeti
          "traditional reference colonizer plotted sky skies dying lying tying news innings outing cannings howe proceed exceed "
          "succeed y yy yyy say saying by toy spied tied ies ied ing eed seed feed bled motoring sing hissing fizzed failing "
          "filing rate cease controll roll radically fully geology theologi archaeology 12345 a_b's self.items[0]: don't")
+
+
+SYNONYMS = ("return the biggest number of a list|give back the largest value of the sequence", "delete all files|remove every file",
+            "begin the job|start the task", "a fast car|a quick automobile", "the children ran home|the kids were running home",
+            "sort the items by size|order the elements by their size", "build a big house|construct large houses",
+            "shut the door|close the doors", "calculate the mean|compute the average of them", "an error occurred|a mistake happened",
+            "purchase two books|buy a book", "find the last word|look for the final words", "men and women|man and woman",
+            "he went away|she goes away", "better mice|good mouse", "purchase buy purchase|buy purchase buy get", "a a a|amp amp",
+            "join the strings|connect the string", "print out the reply|display the answer", "the aardwolves|an aardwolf",
+            "make a copy of the table|duplicate the board", "wolves churches boxes|wolf church box", "paris|Paris", "x1 + y|1 plus y")
+
+
+class DebianWordNet(WordNetCorpusReader):
+    """nltk's reader of Debian's files, which lack one with names of files that synonyms have no use for."""
+
+    def __init__(self, folder):
+        shutil.copytree("/usr/share/wordnet", folder, dirs_exist_ok=True)
+        pathlib.Path(folder, "lexnames").write_text("".join(f"{i:02}\tname\t1\n" for i in range(45)))
+        nltk.data.path.append(folder)
+        super().__init__(folder, None)
+
+    def map_wn(self, _=None):
+        return None
 
 
 def changed_word(word, draw):
@@ -156,8 +185,21 @@ class NoWordNet:
         return []
 
 
-def meteor(prediction, reference):
-    return 100 * single_meteor_score(reference.split(), prediction.split(), wordnet=NoWordNet)
+def meteor(prediction, reference, wordnet=NoWordNet):
+    return 100 * single_meteor_score(reference.split(), prediction.split(), wordnet=wordnet)
+
+
+def synonym_meteors():
+    """Of all sentences with each other, prediction, reference and figure: where synonyms change it, and a tenth of the rest."""
+    sentences = [sentence for pair in SYNONYMS for sentence in pair.split("|")]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        wordnet = DebianWordNet(folder)
+        for i, (prediction, reference) in enumerate(itertools.product(sentences, repeat=2)):
+            score = meteor(prediction, reference, wordnet)
+            if score != meteor(prediction, reference) or i % 10 == 0:
+                rows.append([prediction, reference, round(score, 4)])
+    return rows
 
 
 def mean(score, pairs):
@@ -186,6 +228,7 @@ def main():
         f"\"figures\": {json.dumps(FIGURES)}",
         f"\"corpus\": {json.dumps(figures(drawn, SACREBLEU))}",
         "\"examples\": [\n" + ",\n".join(json.dumps(example, ensure_ascii=False) for example in examples) + "\n]",
+        "\"synonyms\": [\n" + ",\n".join(map(json.dumps, synonym_meteors())) + "\n]",
         f"\"stems\": {json.dumps({word: STEMMER.stem(word) for word in words}, ensure_ascii=False)}",
     ]
     path = pathlib.Path(__file__).with_name("metrics_golden.json")

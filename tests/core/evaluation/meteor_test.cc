@@ -46,5 +46,18 @@ TEST(MeteorTest, GoldenPairs) {
   EXPECT_NEAR(sum / 500, GoldenCorpus("meteor"), 1e-6);
 }
 
+TEST(MeteorTest, SynonymsMatchWhatIsLeft) {
+  absl::StatusOr<WordNet> wordnet = WordNet::Load(WordNet::kFolder);
+  if (!wordnet.ok()) GTEST_SKIP() << "needs Debian's wordnet-base: " << wordnet.status();
+  const auto& examples = MetricsGolden()["synonyms"];
+  ASSERT_GT(examples.size(), 200u);
+  for (const auto& example : examples) {
+    EXPECT_NEAR(
+        100 * Meteor(example[0].get<std::string>(), example[1].get<std::string>(), &*wordnet),
+        example[2].get<double>(), 1e-4)
+        << example;
+  }
+}
+
 }  // namespace
 }  // namespace ddpt
