@@ -2,13 +2,15 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <CLI/Validators.hpp>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "client/code_file.h"
 #include "client/commands.h"
 #include "client/evaluate_prompts.h"
 #include "client/evaluation_report.h"
@@ -18,41 +20,24 @@
 #include "core/base/status.h"
 #include "core/evaluation/bootstrap.h"
 #include "core/evaluation/figures.h"
+#include "core/evaluation/syntax_tree.h"
+#include "core/evaluation/wordnet.h"
 
 namespace ddpt {
 namespace {
-
-constexpr uint64_t kFileLimit = uint64_t{256} << 20;
 
 struct EvaluateFlags {
   std::string predictions;
   std::string references;
   std::string against;      // "": none
+  std::string sources;      // "": none
+  std::string language;     // "": none, so no CodeBLEU
+  std::string wordnet;      // "": none, so no synonyms
   std::string counts_file;  // "": none
   ResampleOptions resample;
   PassFlags pass;
   PromptEvaluation prompts;
 };
-
-// JSON Lines: each a string, or an object with the string `code`.
-absl::StatusOr<std::vector<std::string>> ReadCodes(const std::string& path) {
-  DDPT_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, kFileLimit));
-  std::vector<std::string> codes;
-  size_t number = 0;
-  for (const absl::string_view line : absl::StrSplit(bytes, '\n')) {
-    ++number;
-    if (line.empty()) continue;
-    const auto json = nlohmann::json::parse(line.begin(), line.end(), nullptr,
-                                            /*allow_exceptions=*/false);
-    const auto code = json.is_object() && json.contains("code") ? json["code"] : json;
-    if (!code.is_string()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, " line ", number, ": is neither a JSON string nor an object with \"code\""));
-    }
-    codes.push_back(code.get<std::string>());
-  }
-  return codes;
-}
 
 // BLEU-4, as `bleu4` has it, chrF and exact match: what their figures over any choice of the
 // examples can be made from.
@@ -69,38 +54,59 @@ nlohmann::json ToJson(const ExampleCounts& example) {
       {"exact", example.exact == 1}};
 }
 
-absl::Status WriteCounts(const std::string& path, const std::vector<ExampleCounts>& examples) {
+// `sources` are as many, or none.
+absl::Status WriteCounts(const std::string& path, const std::vector<ExampleCounts>& examples,
+                         const std::vector<std::string>& sources) {
   std::string lines;
-  for (const ExampleCounts& example : examples)
-    absl::StrAppend(&lines, ToJson(example).dump(), "\n");
+  for (size_t i = 0; i < examples.size(); ++i) {
+    nlohmann::json line = ToJson(examples[i]);
+    if (!sources.empty()) line["source"] = sources[i];
+    absl::StrAppend(&lines, line.dump(), "\n");
+  }
   return WriteFileAtomic(path, lines);
 }
 
 // The counts of the predictions in the file `path`, of which the references' file has as many.
 absl::StatusOr<std::vector<ExampleCounts>> CountFile(const std::string& path,
                                                      const EvaluateFlags& flags,
-                                                     const std::vector<std::string>& references) {
-  DDPT_ASSIGN_OR_RETURN(const auto predictions, ReadCodes(path));
-  if (predictions.size() != references.size() || predictions.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, " has ", predictions.size(), " examples, but ", flags.references,
-                     " has ", references.size(), "; both must have the same number, at least 1"));
-  }
-  return CountExamples(predictions, references);
+                                                     const std::vector<std::string>& references,
+                                                     const FigureOptions& options) {
+  DDPT_ASSIGN_OR_RETURN(const auto predictions, ReadTexts(path));
+  DDPT_RETURN_IF_ERROR(
+      CheckSameLength(path, predictions.size(), flags.references, references.size()));
+  auto examples = CountExamples(predictions, references, options);
+  if (examples.ok()) return examples;
+  return absl::Status(examples.status().code(),
+                      absl::StrCat(path, " ", examples.status().message()));
 }
 
 absl::Status EvaluateTexts(const EvaluateFlags& flags, Session& session) {
-  DDPT_ASSIGN_OR_RETURN(const auto references, ReadCodes(flags.references));
-  DDPT_ASSIGN_OR_RETURN(const auto examples, CountFile(flags.predictions, flags, references));
+  DDPT_ASSIGN_OR_RETURN(const auto references, ReadTexts(flags.references));
+  std::vector<std::string> sources;
+  if (!flags.sources.empty()) {
+    DDPT_ASSIGN_OR_RETURN(sources, ReadTexts(flags.sources, "instruction"));
+    DDPT_RETURN_IF_ERROR(
+        CheckSameLength(flags.sources, sources.size(), flags.references, references.size()));
+  }
+  FigureOptions options{.language = CodeLanguageOf(flags.language)};
+  std::optional<WordNet> wordnet;
+  if (!flags.wordnet.empty()) {
+    DDPT_ASSIGN_OR_RETURN(wordnet, WordNet::Load(flags.wordnet));
+    options.wordnet = &*wordnet;
+  }
+  DDPT_ASSIGN_OR_RETURN(const auto examples,
+                        CountFile(flags.predictions, flags, references, options));
   EvaluationReport report{.method = MeasureMethod(examples, flags.resample),
                           .examples = examples.size(),
-                          .options = flags.resample};
+                          .options = flags.resample,
+                          .language = flags.language,
+                          .synonyms = wordnet.has_value()};
   if (!flags.against.empty()) {
-    DDPT_ASSIGN_OR_RETURN(const auto others, CountFile(flags.against, flags, references));
+    DDPT_ASSIGN_OR_RETURN(const auto others, CountFile(flags.against, flags, references, options));
     report.against = MeasureMethod(others, flags.resample);
   }
   if (!flags.counts_file.empty()) {
-    DDPT_RETURN_IF_ERROR(WriteCounts(flags.counts_file, examples));
+    DDPT_RETURN_IF_ERROR(WriteCounts(flags.counts_file, examples, sources));
   }
   PrintReport(report, session);
   return absl::OkStatus();
@@ -129,13 +135,20 @@ programs are run (--problems). Figures are from 0 to 1. Of code, over all exampl
   bleu4_sacrebleu    sacrebleu's default: tokens 13a, exponential smoothing
   chrf               sacrebleu's
   rouge_l            the mean of rouge_score's F1, without stemmer
-  meteor             the mean of nltk's, of equal words and equal Porter stems, without synonyms
+  meteor             the mean of nltk's, of equal words, equal Porter stems, and WordNet's synonyms
+                     where its files are (Debian's wordnet-base)
   exact_match        the share of predictions that are the reference
+and with --language:
+  code_bleu          as the package codebleu 0.7 has it: a quarter for nothing without data flow
+  code_bleu_strict   without data flow in the references the mean of the other components
+  code_bleu_ngram, _weighted_ngram, _syntax, _data_flow: their components
 Of programs, over all problems:
   pass@k             the chance that of k samples one passes, by the unbiased estimator
 A program is what a problem's prompt, the completion and the problem's suffix make; it runs in a
 sandbox without network, files or other processes, and its tests in another.
 With --json: a key each, and
+  meteor_stages      exact+stem, or exact+stem+wordnet
+  language           where given
   examples           how many; or problems, samples, outcomes (how many passed, failed, timed_out,
                      met the limit of memory or of output, or were killed), programs_per_second
   intervals          of each figure, [low, high]: 95 % percentiles over resamples of the examples
@@ -168,6 +181,17 @@ void AddEvaluateCommand(CLI::App& app, Session& session) {
           "--counts", flags->counts_file,
           "Also write each example's n-gram counts of BLEU-4 and chrF to this file, JSON Lines")
       ->needs(predictions);
+  AddLanguageFlag(*command, flags->language, {"python", "javascript", "java", "c", "cpp"})
+      ->description("Of the code: scores it by CodeBLEU too");
+  command->add_option("--sources", flags->sources,
+                      "The instructions, JSON Lines in the same order; --counts tells them too");
+  if (std::filesystem::exists(absl::StrCat(WordNet::kFolder, "/index.noun"))) {
+    flags->wordnet = WordNet::kFolder;
+  }
+  command
+      ->add_option("--wordnet", flags->wordnet,
+                   "Folder of WordNet's files, for METEOR's synonyms; \"\": without")
+      ->capture_default_str();
   command->add_option("--against", flags->against,
                       "The predictions or completions of another method, to be compared with");
   command

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "client/session.h"
@@ -25,6 +26,8 @@ struct EvaluationReport {
   std::optional<MethodFigures> against = std::nullopt;
   size_t examples;
   ResampleOptions options;
+  std::string language;  // of the code; "": without CodeBLEU
+  bool synonyms;         // whether METEOR has WordNet's
 };
 
 // On `session.out`: a table, or with --json one line, whose keys `ddpt evaluate --help` tells.

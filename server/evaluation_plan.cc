@@ -59,7 +59,7 @@ std::vector<double> Column(const std::vector<Row>& rows, size_t place) {
 
 std::vector<std::string> EvaluationColumns() {
   std::vector<std::string> columns = {kNll};
-  columns.insert(columns.end(), kFigureNames.begin(), kFigureNames.end());
+  columns.insert(columns.end(), kFigureNames.begin(), kFigureNames.begin() + kTextFigures);
   return columns;
 }
 
@@ -121,7 +121,8 @@ std::vector<v1::EvaluateResponse::Cell> TableOf(
       codes.push_back(outcome.code);
       nll.push_back({outcome.nll, static_cast<double>(outcome.tokens)});
     }
-    const std::vector<ExampleCounts> counts = CountExamples(codes, references);
+    // Figures that need no language have no errors.
+    const std::vector<ExampleCounts> counts = CountExamples(codes, references).value();
     const Figures figures = FiguresOf(Sum(counts));
     const std::vector<Figures> resampled = ResampledFigures(counts, resample);
     NllCounts sum;

@@ -11,7 +11,8 @@
 
 namespace ddpt {
 
-// Names of the columns of an evaluation: "nll" (nats a token of the references), then the figures.
+// Names of the columns of an evaluation: "nll" (nats a token of the references), then the figures
+// that need no language.
 std::vector<std::string> EvaluationColumns();
 
 // What of an EvaluateRequest can be checked without data: 1..32 contenders with names of their own

@@ -34,7 +34,7 @@ namespace ddpt {
 //   strict  references without an edge leave it out: the mean of the other three, a third each.
 //           0 stays 0.
 //
-// An empty prediction is a tree of one node, and scores 0 strictly unless the reference is too.
+// Two empty codes are equal trees of one node without a token: 1/3 strictly.
 struct CodeBleu {
   double compat = 0, strict = 0;
   double ngram = 0, weighted_ngram = 0, syntax = 0, data_flow = 0;  // 0 without one

@@ -1,5 +1,7 @@
 #include "core/evaluation/figures.h"
 
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
 #include "core/evaluation/meteor.h"
 #include "core/evaluation/rouge.h"
 #include "core/evaluation/words.h"
@@ -23,13 +25,19 @@ std::array<BleuCounts, 5> CountBleus(std::string_view prediction, std::string_vi
   return counts;
 }
 
-ExampleCounts CountExample(std::string_view prediction, std::string_view reference) {
-  return {.bleu = CountBleus(prediction, reference),
-          .chrf = CountChrf(prediction, reference),
-          .rouge_l = RougeL(prediction, reference),
-          .meteor = Meteor(prediction, reference),
-          .exact = prediction == reference ? uint64_t{1} : 0,
-          .examples = 1};
+absl::StatusOr<ExampleCounts> CountExample(std::string_view prediction, std::string_view reference,
+                                           const FigureOptions& options) {
+  ExampleCounts counts{.bleu = CountBleus(prediction, reference),
+                       .chrf = CountChrf(prediction, reference),
+                       .rouge_l = RougeL(prediction, reference),
+                       .meteor = Meteor(prediction, reference, options.wordnet),
+                       .exact = prediction == reference ? uint64_t{1} : 0,
+                       .examples = 1};
+  if (options.language) {
+    DDPT_ASSIGN_OR_RETURN(counts.code_bleu,
+                          CountCodeBleu(prediction, reference, *options.language));
+  }
+  return counts;
 }
 
 }  // namespace
@@ -41,15 +49,22 @@ ExampleCounts& ExampleCounts::operator+=(const ExampleCounts& other) {
   meteor += other.meteor;
   exact += other.exact;
   examples += other.examples;
+  code_bleu += other.code_bleu;
   return *this;
 }
 
-std::vector<ExampleCounts> CountExamples(std::span<const std::string> predictions,
-                                         std::span<const std::string> references) {
+absl::StatusOr<std::vector<ExampleCounts>> CountExamples(std::span<const std::string> predictions,
+                                                         std::span<const std::string> references,
+                                                         const FigureOptions& options) {
   std::vector<ExampleCounts> examples;
   examples.reserve(predictions.size());
   for (size_t i = 0; i < predictions.size(); ++i) {
-    examples.push_back(CountExample(predictions[i], references[i]));
+    absl::StatusOr<ExampleCounts> counts = CountExample(predictions[i], references[i], options);
+    if (!counts.ok()) {
+      return absl::Status(counts.status().code(),
+                          absl::StrCat("example ", i + 1, ", ", counts.status().message()));
+    }
+    examples.push_back(*counts);
   }
   return examples;
 }
@@ -64,6 +79,13 @@ Figures FiguresOf(const ExampleCounts& sum) {
   figures[6] = sum.rouge_l / examples;
   figures[7] = sum.meteor / examples;
   figures[8] = static_cast<double>(sum.exact) / examples;
+  const CodeBleu code = ScoreCodeBleu(sum.code_bleu);
+  figures[9] = code.compat;
+  figures[10] = code.strict;
+  figures[11] = code.ngram;
+  figures[12] = code.weighted_ngram;
+  figures[13] = code.syntax;
+  figures[14] = code.data_flow;
   return figures;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <sstream>
 
 #include "client/command_line.h"
@@ -60,7 +61,7 @@ TEST_F(EvaluateTest, ScoresTheCorpus) {
 TEST_F(EvaluateTest, TellsEveryFigureWithAnInterval) {
   ASSERT_EQ(Run({"--resamples", "50", "--seed", "3"}), kExitOk) << err_.str();
   const json report = json::parse(out_.str());
-  for (const std::string_view name : kFigureNames) {
+  for (const std::string_view name : std::span(kFigureNames).first(kTextFigures)) {
     const json& interval = report["intervals"][std::string(name)];
     EXPECT_LE(interval[0], report[std::string(name)]) << name;
     EXPECT_GE(interval[1], report[std::string(name)]) << name;
@@ -96,7 +97,7 @@ TEST_F(EvaluateTest, ComparesWithAnotherMethod) {
 TEST_F(EvaluateTest, AMethodDoesNotDifferFromItself) {
   ASSERT_EQ(Run({"--against", predictions_}), kExitOk) << err_.str();
   const json difference = json::parse(out_.str())["difference"];
-  ASSERT_EQ(difference.size(), kFigureNames.size());
+  ASSERT_EQ(difference.size(), kTextFigures);
   for (const auto& [name, entry] : difference.items()) {
     EXPECT_EQ(entry, json({{"value", 0.0}, {"interval", {0.0, 0.0}}, {"p", 1.0}})) << name;
   }
@@ -106,8 +107,8 @@ TEST_F(EvaluateTest, PrintsATable) {
   ASSERT_EQ(RunPlain({"--against", predictions_}), kExitOk) << err_.str();
   EXPECT_THAT(out_.str(), HasSubstr("95 % interval"));
   EXPECT_THAT(out_.str(),
-              HasSubstr("exact           0.5000   0.0000 .. 1.0000   0.5000     +0.0000"));
-  EXPECT_THAT(out_.str(), HasSubstr("over 2 examples, resampled 1,000 times\n"));
+              HasSubstr("exact              0.5000   0.0000 .. 1.0000   0.5000     +0.0000"));
+  EXPECT_THAT(out_.str(), HasSubstr("over 2 examples, resampled 1,000 times; METEOR exact+stem"));
 }
 
 TEST_F(EvaluateTest, AnotherMethodOfOtherExamplesIsRefused) {
@@ -132,6 +133,63 @@ TEST_F(EvaluateTest, CountsAreThoseOfEachExample) {
   EXPECT_EQ(json::parse(second)["chrf"]["matches"], json({3, 1, 0, 0, 0, 0}));
   EXPECT_EQ(json::parse(second)["chrf"]["prediction"], json({4, 3, 2, 1, 0, 0}));
   EXPECT_EQ(json::parse(second)["chrf"]["reference"], json({4, 3, 2, 1, 0, 0}));
+}
+
+TEST_F(EvaluateTest, WithALanguageCodeBleuIsTold) {
+  ASSERT_EQ(Run({"--language", "python", "--against", predictions_}), kExitOk) << err_.str();
+  const json report = json::parse(out_.str());
+  EXPECT_EQ(report["language"], "python");
+  EXPECT_EQ(report["code_bleu_syntax"], 1);
+  EXPECT_EQ(report["code_bleu_data_flow"], 1);
+  EXPECT_EQ(report["code_bleu"], report["code_bleu_strict"]);
+  EXPECT_TRUE(report["intervals"].contains("code_bleu_ngram"));
+  EXPECT_EQ(report["difference"]["code_bleu_strict"]["p"], 1);
+  EXPECT_EQ(report["difference"].size(), kFigureNames.size());
+}
+
+TEST_F(EvaluateTest, WithoutALanguageThereIsNoCodeBleu) {
+  ASSERT_EQ(Run(), kExitOk) << err_.str();
+  EXPECT_FALSE(json::parse(out_.str()).contains("code_bleu"));
+}
+
+TEST_F(EvaluateTest, ALanguageThatIsUnknownIsRefused) {
+  EXPECT_EQ(Run({"--language", "cobol"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("cobol"));
+}
+
+TEST_F(EvaluateTest, CodeThatCodeBleuDoesNotTakeIsNamed) {
+  Write(predictions_, "\"a\"\n\"" + std::string(100'000, 'x') + "\"\n");
+  EXPECT_EQ(Run({"--language", "java"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("predictions.jsonl example 2, prediction: code of 100000"));
+}
+
+TEST_F(EvaluateTest, WithoutWordNetTheStagesSayIt) {
+  ASSERT_EQ(Run({"--wordnet", ""}), kExitOk) << err_.str();
+  EXPECT_EQ(json::parse(out_.str())["meteor_stages"], "exact+stem");
+}
+
+TEST_F(EvaluateTest, AFolderWithoutWordNetIsRefused) {
+  EXPECT_EQ(Run({"--wordnet", testing::TempDir() + "no-such-folder"}), kExitNotFound);
+}
+
+TEST_F(EvaluateTest, CountsTellTheSources) {
+  const std::string sources = testing::TempDir() + "sources.jsonl";
+  const std::string counts = testing::TempDir() + "counts.jsonl";
+  Write(sources, "{\"instruction\": \"add\", \"code\": \"\"}\n\"call\"\n");
+  ASSERT_EQ(Run({"--sources", sources, "--counts", counts}), kExitOk) << err_.str();
+  std::istringstream lines(*ReadFile(counts, 4096));
+  std::string first, second;
+  std::getline(lines, first);
+  std::getline(lines, second);
+  EXPECT_EQ(json::parse(first)["source"], "add");
+  EXPECT_EQ(json::parse(second)["source"], "call");
+}
+
+TEST_F(EvaluateTest, SourcesOfAnotherLengthAreRefused) {
+  const std::string sources = testing::TempDir() + "sources.jsonl";
+  Write(sources, "\"add\"\n");
+  EXPECT_EQ(Run({"--sources", sources}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("sources.jsonl has 1 examples"));
 }
 
 TEST_F(EvaluateTest, FilesOfDifferentLengthsAreRefused) {

@@ -99,7 +99,7 @@ TEST_F(EvaluateTest, FiguresAreThoseOfGenerateAndScore) {
     tokens += scored->token_logprobs_size();
   }
   EXPECT_NEAR(evaluated.Cell("none", "nll").value(), nll / tokens, 1e-5);
-  const Figures figures = FiguresOf(Sum(CountExamples(codes, references)));
+  const Figures figures = FiguresOf(Sum(*CountExamples(codes, references)));
   EXPECT_NEAR(evaluated.Cell("none", "chrf").value(), figures[5], 1e-9);
 }
 

@@ -16,7 +16,7 @@ TEST(FiguresTest, AreThoseOfThePackages) {
     predictions.push_back(example[0].get<std::string>());
     references.push_back(example[1].get<std::string>());
   }
-  const Figures figures = FiguresOf(Sum(CountExamples(predictions, references)));
+  const Figures figures = FiguresOf(Sum(*CountExamples(predictions, references)));
   const std::vector<std::string> names = {"conala", "codexglue", "huggingface", "sacrebleu",
                                           "chrf",   "rouge_l",   "meteor"};
   for (size_t i = 0; i < names.size(); ++i) {
@@ -27,7 +27,28 @@ TEST(FiguresTest, AreThoseOfThePackages) {
 TEST(FiguresTest, ExactMatchIsTheShareOfEqualTexts) {
   const std::vector<std::string> predictions = {"a", "b ", "", "C"},
                                  references = {"a", "b", "", "c"};
-  EXPECT_EQ(FiguresOf(Sum(CountExamples(predictions, references))).back(), 0.5);
+  EXPECT_EQ(FiguresOf(Sum(*CountExamples(predictions, references)))[8], 0.5);
+}
+
+TEST(FiguresTest, WithALanguageThereIsCodeBleu) {
+  const std::vector<std::string> predictions = {"x = y\nz = x", "f()"},
+                                 references = {"a = b\nc = a", "f()"};
+  const auto examples = CountExamples(predictions, references, {.language = CodeLanguage::kPython});
+  const Figures figures = FiguresOf(Sum(*examples));
+  const CodeBleu score = ScoreCodeBleu(Sum(*examples).code_bleu);
+  EXPECT_EQ(figures[9], score.compat);
+  EXPECT_EQ(figures[10], score.strict);
+  EXPECT_EQ(figures[13], 1);
+  EXPECT_EQ(figures[14], 1);
+}
+
+TEST(FiguresTest, AnExampleThatCannotBeParsedIsNamed) {
+  const std::vector<std::string> predictions = {"x", std::string(100'000, 'x')},
+                                 references = {"x", "x"};
+  const absl::Status status =
+      CountExamples(predictions, references, {.language = CodeLanguage::kC}).status();
+  EXPECT_EQ(status.message(),
+            "example 2, prediction: code of 100000 bytes; at most 65536 are parsed");
 }
 
 }  // namespace
