@@ -75,6 +75,7 @@ int RunCommandLine(std::vector<std::string> arguments, std::ostream& out, std::o
   AddJobCommands(app, session);
   AddEvaluateCommand(app, session);
   AddCheckCommand(app, session);
+  AddSafetyCommand(app, session);
   AddBenchCommands(app, session);
   try {
     std::reverse(arguments.begin(), arguments.end());

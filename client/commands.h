@@ -25,6 +25,8 @@ void AddJobCommands(CLI::App& app, Session& session);
 void AddEvaluateCommand(CLI::App& app, Session& session);
 // check
 void AddCheckCommand(CLI::App& app, Session& session);
+// safety
+void AddSafetyCommand(CLI::App& app, Session& session);
 // bench sample | generate | serve
 void AddBenchCommands(CLI::App& app, Session& session);
 
