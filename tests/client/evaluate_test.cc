@@ -107,7 +107,7 @@ TEST_F(EvaluateTest, PrintsATable) {
   ASSERT_EQ(RunPlain({"--against", predictions_}), kExitOk) << err_.str();
   EXPECT_THAT(out_.str(), HasSubstr("95 % interval"));
   EXPECT_THAT(out_.str(),
-              HasSubstr("exact              0.5000   0.0000 .. 1.0000   0.5000     +0.0000"));
+              HasSubstr("exact           0.5000   0.0000 .. 1.0000   0.5000     +0.0000"));
   EXPECT_THAT(out_.str(), HasSubstr("over 2 examples, resampled 1,000 times; METEOR exact+stem"));
 }
 
