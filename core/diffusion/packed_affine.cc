@@ -5,11 +5,6 @@
 #include "core/base/math_inline.h"
 
 namespace ddpt {
-AlignedFloats::AlignedFloats(size_t size)
-    : size_(size),
-      data_(static_cast<float*>(operator new[](size * sizeof(float), std::align_val_t{64}))) {
-  std::fill_n(data_.get(), size, 0.0f);
-}
 
 PackedAffine::PackedAffine(size_t outputs, size_t inputs, WeightType type)
     : panels_(PanelsOf(outputs) * kPanelWidth * PanelDepth(type, inputs)),
