@@ -17,6 +17,7 @@
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
 #include "core/base/torch_file.h"
+#include "core/model/weight_memory.h"
 
 namespace ddpt {
 namespace {
@@ -220,11 +221,12 @@ void ForEachPiece(const CheckedWeights::Source& source, const Visit& visit) {
 class WeightSink {
  public:
   WeightSink(const std::string& name, const std::vector<int64_t>& shape, ModelDtype dtype,
-             const at::Device& device, StateDict* out) {
+             const at::Device& device, WeightMemory* memory, StateDict* out) {
     const at::TensorOptions options = at::TensorOptions(device).dtype(ComputeType(dtype));
     finite_ = at::ones({}, options.dtype(at::kBool));
     const bool packed = dtype == ModelDtype::kInt8 && IsMatrix(name, shape);
-    weight_ = (*out)[name] = at::empty(shape, packed ? options.dtype(at::kChar) : options);
+    weight_ = (*out)[name] =
+        memory->Empty(shape, packed ? options.dtype(at::kChar) : options);
     if (!packed) return;
     const std::string prefix = name.substr(0, name.rfind('.'));
     scale_ = (*out)[prefix + kScaleOf] = at::empty({shape[0]}, options);
@@ -310,11 +312,13 @@ absl::StatusOr<StoredWeights> ReadWeights(const std::string& directory,
   const uint64_t total = StoredBytes(stored);
   uint64_t done = 0;
   StoredWeights weights;
+  WeightMemory memory;
   Sha256 hash;
   hash.Update(salt);
   for (const auto& [name, source] : stored.tensors) {
     HashHeader(name, *source.view, &hash);
-    WeightSink sink(name, source.view->shape, dtype, at::Device(options.device), &weights.tensors);
+    WeightSink sink(name, source.view->shape, dtype, at::Device(options.device), &memory,
+                    &weights.tensors);
     ForEachPiece(source, [&](int64_t first, const TensorView& piece) {
       hash.Update(piece.bytes);
       sink.Put(first, Wrap(piece));
