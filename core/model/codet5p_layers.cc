@@ -7,9 +7,6 @@
 namespace ddpt::codet5p {
 namespace {
 
-// The checkpoints keep the heads in this many groups, one per device of their first training.
-constexpr int64_t kGroups = 4;
-
 // x [B, T, groups * parts * width/groups] -> `parts` tensors [B, H, T, hd].
 std::vector<at::Tensor> SplitGroups(const at::Tensor& x, int64_t parts, int64_t heads) {
   const int64_t rows = x.size(0), tokens = x.size(1);

@@ -17,6 +17,9 @@ namespace ddpt::codet5p {
 // cross-attention added to the last decoder block. Shapes: B rows, T tokens, H heads, hd = width of
 // a head, r = rotary_dim. Pure functions of their arguments; weights are not copied.
 
+// The checkpoints keep the heads in this many groups, one per device of their first training.
+inline constexpr int64_t kGroups = 4;
+
 // What rotary embedding needs: cosines and sines of position / 10000^(2i/r), i = 0..r/2-1.
 struct Rotary {
   at::Tensor cosine, sine;  // [positions, r/2] float32

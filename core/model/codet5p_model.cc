@@ -8,8 +8,11 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/model/codet5p_decoder.h"
 #include "core/model/codet5p_layers.h"
 #include "core/model/decoder_trunk.h"
+#include "core/model/kernels.h"
+#include "core/model/kv_rows.h"
 #include "core/model/kv_state.h"
 #include "core/model/pause_behind.h"
 #include "core/model/prefixes.h"
@@ -71,7 +74,11 @@ class Model : public LanguageModel {
         decoder_norm_(FinalNorm(weights, "decoder.transformer.", config.decoder.epsilon)),
         decoder_rotary_(Rotary::Table(config.max_positions, config.decoder.rotary_dim,
                                       decoder_embedding_.detach())),
-        head_(weights, "decoder.lm_head") {}
+        head_(weights, "decoder.lm_head") {
+    const ModelKernels* const kernels = BestModelKernels();
+    if (kernels == nullptr || !decoder_embedding_.is_cpu()) return;
+    fast_decoder_ = std::make_unique<Decoder>(weights, config, decoder_rotary_, *kernels);
+  }
 
   const ModelGeometry& geometry() const override { return geometry_; }
   const std::string& digest() const override { return digest_; }
@@ -105,18 +112,29 @@ class Model : public LanguageModel {
                     std::span<const int64_t> lengths, const Prefixes& prefixes) const override {
     std::vector<Heads> layers;
     const auto [x, normed] = Decode(prefix_ids, prefixes.decoder, &layers);
-    auto state = std::make_unique<KvState>(
-        std::move(layers), std::vector<Heads>{prefixes.cross.Before(0, CrossHeads(states))},
-        prefixes.cross.Before(MaskBias(mask)), lengths, prefixes.decoder);
+    std::vector<Heads> cross = {prefixes.cross.Before(0, CrossHeads(states))};
+    const at::Tensor cross_bias = prefixes.cross.Before(MaskBias(mask));
     const at::Tensor last = at::tensor(at::IntArrayRef(lengths.data(), lengths.size()), at::kLong)
                                 .to(prefix_ids.device())
                                 .unsqueeze(1) -
                             1;
-    at::Tensor logits = DecodeHead(*state, AtPositions(x, last), AtPositions(normed, last), last);
-    return {std::move(state), std::move(logits)};
+    at::Tensor logits =
+        DecodeHead(cross[0], cross_bias, AtPositions(x, last), AtPositions(normed, last), last);
+    if (fast_decoder_ != nullptr && !logits.requires_grad()) {
+      return {std::make_unique<KvRows>(layers, cross, cross_bias, lengths, prefixes.decoder,
+                                       decoder_embedding_.scalar_type() != at::kFloat),
+              std::move(logits)};
+    }
+    return {std::make_unique<KvState>(std::move(layers), std::move(cross), cross_bias, lengths,
+                                      prefixes.decoder),
+            std::move(logits)};
   }
 
-  at::Tensor Step(DecoderState& decoder_state, const at::Tensor& ids) const override {
+  using LanguageModel::Step;
+  at::Tensor Step(DecoderState& decoder_state, const at::Tensor& ids, Team& team) const override {
+    if (auto* rows = dynamic_cast<KvRows*>(&decoder_state)) {
+      return fast_decoder_->Step(*rows, ids, team);
+    }
     KvState& state = static_cast<KvState&>(decoder_state);
     const KvState::Next next = state.Begin();
     const at::Tensor positions = next.positions.unsqueeze(1);
@@ -130,7 +148,7 @@ class Model : public LanguageModel {
       x = block.Join(x, normed, Attend(token.query, past.key, past.value, next.bias));
     }
     state.End();
-    return DecodeHead(state, x, normed, positions);
+    return DecodeHead(state.cross(), state.cross_bias(), x, normed, positions);
   }
 
   Prefixes KeysAndValues(const at::Tensor& ids) const override {
@@ -187,11 +205,11 @@ class Model : public LanguageModel {
   }
 
   // base, normed [B, 1, d], positions [B, 1] -> [B, vocabulary]
-  at::Tensor DecodeHead(const KvState& state, const at::Tensor& base, const at::Tensor& normed,
-                        const at::Tensor& positions) const {
+  at::Tensor DecodeHead(const Heads& cross, const at::Tensor& cross_bias, const at::Tensor& base,
+                        const at::Tensor& normed, const at::Tensor& positions) const {
     const at::Tensor queries =
         cross_.QueryHeads(cross_.Query(normed), decoder_rotary_.At(positions));
-    return Finish(base, Attend(queries, state.cross().key, state.cross().value, state.cross_bias()))
+    return Finish(base, Attend(queries, cross.key, cross.value, cross_bias))
         .squeeze(1);
   }
 
@@ -208,6 +226,7 @@ class Model : public LanguageModel {
   const Norm decoder_norm_;
   const Rotary decoder_rotary_;
   const Linear head_;
+  std::unique_ptr<const Decoder> fast_decoder_;  // where the processor has kernels for it
 };
 
 }  // namespace

@@ -18,7 +18,9 @@ enum class ModelDtype {
   kFloat32,
   kBFloat16,
   kFloat16,  // on a GPU only
-  // Matrices in eight bits with one scale an output, all else and the activations in bfloat16.
+  // Matrices in eight bits with one scale an output, all else and the activations in bfloat16;
+  // where
+  // a processor's kernels multiply them (core/model/kernels.h), activations in 16 bits a row.
   kInt8,
 };
 

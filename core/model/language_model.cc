@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include "core/base/team.h"
 #include "core/model/decoder_trunk.h"
+#include "core/model/kernels.h"
 #include "core/model/prefixes.h"
 
 namespace ddpt {
@@ -25,6 +27,15 @@ LanguageModel::Prefilled LanguageModel::Prefill(const at::Tensor& states, const 
                                                 const at::Tensor& prefix_ids,
                                                 std::span<const int64_t> lengths) const {
   return Prefill(states, mask, prefix_ids, lengths, Prefixes());
+}
+
+at::Tensor LanguageModel::Step(DecoderState& state, const at::Tensor& ids) const {
+  Team alone;
+  return Step(state, ids, alone);
+}
+
+bool LanguageModel::steps_in_fixed_order() const {
+  return geometry().device == "cpu" && BestModelKernels() != nullptr;
 }
 
 }  // namespace ddpt

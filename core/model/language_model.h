@@ -13,6 +13,7 @@ class Tensor;
 
 namespace ddpt {
 
+class Team;
 struct DecoderTrunk;
 struct Prefixes;
 
@@ -84,9 +85,13 @@ class LanguageModel {
                             const Prefixes& prefixes) const = 0;
   Prefilled Prefill(const at::Tensor& states, const at::Tensor& mask, const at::Tensor& prefix_ids,
                     std::span<const int64_t> lengths) const;
-  // Appends ids [B] to the rows of `state`; float32 logits [B, vocabulary] after them. The caller
-  // keeps every row within max_positions.
-  virtual at::Tensor Step(DecoderState& state, const at::Tensor& ids) const = 0;
+  // Appends ids [B] to the rows of `state`; float32 logits [B, vocabulary] after them, which may be
+  // the state's own, until the next step. The caller keeps every row within max_positions. On a
+  // processor the helpers of `team` take their share; without one this thread does all.
+  virtual at::Tensor Step(DecoderState& state, const at::Tensor& ids, Team& team) const = 0;
+  at::Tensor Step(DecoderState& state, const at::Tensor& ids) const;
+  // Whether Step gives a row the same bits in any company.
+  bool steps_in_fixed_order() const;
 
   // The keys and values that the model itself has for ids [B, S] without padding: of the encoder,
   // of a decoder that reads them too, and of its cross-attention to that encoder.

@@ -1,34 +1,44 @@
 #include "core/model/linear.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "core/base/pause.h"
+#include "core/model/decoder_step.h"
 #include "core/model/pause_behind.h"
 
 namespace ddpt {
 namespace {
 
-// Up to this many rows the eight bits are widened on their way through the registers. More rows are
-// worth a widened copy, because that product runs at the speed of a large one.
-constexpr int64_t kPackedRows = 64;
-// What that product reads at a time, without looking for the end of a row.
-constexpr int64_t kPackedStep = 16;
-
 // Multiply-adds of a slice: 10 ms on one core or less.
 constexpr int64_t kSliceMultiplyAdds = 300'000'000;
 
-// x [rows, in] bfloat16, weight [out, in] int8, scale [out] bfloat16 -> [rows, out] bfloat16.
-at::Tensor Int8Product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale) {
-  const bool differentiate = at::GradMode::is_enabled() && x.requires_grad();
-  const bool fits = x.size(0) <= kPackedRows && x.size(1) % kPackedStep == 0;
-  if (!differentiate && x.is_cpu() && fits) {
-    return at::_weight_int8pack_mm(x.contiguous(), weight, scale);
-  }
-  return at::linear(x, weight.to(x.scalar_type())) * scale;
+// x [rows, in] in float32 or bfloat16 -> [rows, out] in the same.
+at::Tensor Multiply(const ModelKernels& kernels, const MatrixView& matrix, const at::Tensor& x) {
+  const at::Tensor in = x.to(at::kFloat).contiguous();
+  const int64_t rows = in.size(0), inputs = in.size(1);
+  const auto outputs = static_cast<int64_t>(matrix.outputs);
+  PreparedBuffer prepared;
+  prepared.Fit(static_cast<size_t>(rows), matrix.inputs);
+  at::parallel_for(0, rows, /*grain_size=*/16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const auto i = static_cast<size_t>(row);
+      kernels.prepare(matrix.type, in.const_data_ptr<float>() + row * inputs, matrix.inputs,
+                      prepared.row(i), prepared.scale(i));
+    }
+  });
+  at::Tensor out = at::empty({rows, outputs}, in.options());
+  auto* const to = out.mutable_data_ptr<float>();
+  // Many outputs pass by the same rows, so threads share the outputs; not less than some lines.
+  at::parallel_for(0, outputs, /*grain_size=*/64, [&](int64_t begin, int64_t end) {
+    kernels.multiply(matrix, {static_cast<size_t>(begin), static_cast<size_t>(end)},
+                     prepared.view(static_cast<size_t>(rows)), to, matrix.outputs, /*add=*/false);
+  });
+  return out.to(x.scalar_type());
 }
 
 at::Tensor Find(const StateDict& weights, const std::string& name) {
@@ -36,18 +46,53 @@ at::Tensor Find(const StateDict& weights, const std::string& name) {
   return found == weights.end() ? at::Tensor() : found->second;
 }
 
+at::Tensor Floats(const at::Tensor& x) {
+  return x.defined() && x.is_cpu() ? FloatsOf(x) : at::Tensor();
+}
+
 }  // namespace
 
 Linear::Linear(const StateDict& weights, const std::string& prefix)
     : weight_(weights.at(prefix + ".weight")),
       scale_(Find(weights, prefix + kScaleOf)),
-      bias_(Find(weights, prefix + ".bias")) {}
+      bias_(Find(weights, prefix + ".bias")),
+      scale_floats_(Floats(scale_)),
+      bias_floats_(Floats(bias_)) {}
+
+MatrixType Linear::type() const {
+  if (scale_.defined()) return MatrixType::kInt8;
+  return weight_.scalar_type() == at::kFloat ? MatrixType::kFloat32 : MatrixType::kBfloat16;
+}
+
+MatrixView Linear::view() const {
+  const auto data = [](const at::Tensor& x) {
+    return x.defined() ? x.const_data_ptr<float>() : nullptr;
+  };
+  return {type(),
+          weight_.const_data_ptr(),
+          data(scale_floats_),
+          data(bias_floats_),
+          static_cast<size_t>(weight_.size(1)),
+          static_cast<size_t>(weight_.size(0))};
+}
+
+const ModelKernels* Linear::KernelsFor(const at::Tensor& x) const {
+  // LibTorch multiplies large bfloat16 matrices faster.
+  if (!x.is_cpu() || type() == MatrixType::kBfloat16 || x.numel() == 0) return nullptr;
+  const bool differentiate =
+      at::GradMode::is_enabled() &&
+      (x.requires_grad() || weight_.requires_grad() || (bias_.defined() && bias_.requires_grad()));
+  return differentiate ? nullptr : BestModelKernels();
+}
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
+  if (const ModelKernels* const kernels = KernelsFor(x)) {
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = weight_.size(0);
+    return Multiply(*kernels, view(), x.reshape({-1, x.size(-1)})).view(shape);
+  }
   if (!scale_.defined()) return at::linear(x, weight_, bias_);
-  std::vector<int64_t> shape = x.sizes().vec();
-  shape.back() = weight_.size(0);
-  const at::Tensor y = Int8Product(x.reshape({-1, x.size(-1)}), weight_, scale_).view(shape);
+  const at::Tensor y = at::linear(x, weight_.to(x.scalar_type())) * scale_;
   return bias_.defined() ? y + bias_ : y;
 }
 
@@ -58,6 +103,8 @@ Linear Linear::Slice(int64_t first, int64_t count) const {
   Linear slice(part(weight_));
   slice.scale_ = part(scale_);
   slice.bias_ = part(bias_);
+  slice.scale_floats_ = part(scale_floats_);
+  slice.bias_floats_ = part(bias_floats_);
   return slice;
 }
 

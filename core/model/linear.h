@@ -5,12 +5,14 @@
 #include <string>
 #include <utility>
 
+#include "core/model/kernels.h"
 #include "core/model/state_dict.h"
 
 namespace ddpt {
 
-// y = x W^T + b, with W in the dtype of x or in int8 with one bfloat16 scale an output (then y is
-// bfloat16). Differentiable with respect to x, and to W and b where they are floating and require
+// y = x W^T + b, with W in the dtype of x or in int8 with one bfloat16 scale an output (then x and y
+// are bfloat16). On a processor, where nothing is to be differentiated, a row of y is the same bits
+// whatever rows there are besides, but for bfloat16 weights. Differentiable with respect to x, and to W and b where they are floating and require
 // it. Shares the memory of the weights. Thread-safe.
 class Linear {
  public:
@@ -21,6 +23,10 @@ class Linear {
   explicit Linear(at::Tensor weight) : weight_(std::move(weight)) {}
 
   bool defined() const { return weight_.defined(); }
+  int64_t outputs() const { return weight_.size(0); }
+  // On the processor, for ModelKernels; lives as long as this. float32, bfloat16 or int8.
+  MatrixType type() const;
+  MatrixView view() const;
   // x [..., in] -> [..., out].
   at::Tensor operator()(const at::Tensor& x) const;
   // The same for very many outputs: where pauses are on (core/base/pause.h), computed a slice of
@@ -30,10 +36,13 @@ class Linear {
   at::Tensor InSlices(const at::Tensor& x) const;
 
  private:
+  // Those that give this product fastest; null where LibTorch does, or has to differentiate.
+  const ModelKernels* KernelsFor(const at::Tensor& x) const;
   // Of the outputs first..first+count-1.
   Linear Slice(int64_t first, int64_t count) const;
 
-  at::Tensor weight_, scale_, bias_;  // scale_, bias_ undefined where there is none
+  at::Tensor weight_, scale_, bias_;         // scale_, bias_ undefined where there is none
+  at::Tensor scale_floats_, bias_floats_;  // of a map on the processor, in float32
 };
 
 }  // namespace ddpt

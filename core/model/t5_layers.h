@@ -35,6 +35,9 @@ class RelativeBias {
   // places.
   at::Tensor Rows(const at::Tensor& places, const at::Tensor& prefixes, int64_t past) const;
 
+  // [distances, H] float32, from max_positions - 1 before to as many behind.
+  const at::Tensor& table() const { return table_; }
+
  private:
   int64_t middle_;    // the row of distance 0
   at::Tensor table_;  // [distances, H] float32

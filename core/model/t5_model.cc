@@ -10,9 +10,12 @@
 #include "core/base/status.h"
 #include "core/model/attention.h"
 #include "core/model/decoder_trunk.h"
+#include "core/model/kernels.h"
+#include "core/model/kv_rows.h"
 #include "core/model/kv_state.h"
 #include "core/model/pause_behind.h"
 #include "core/model/prefixes.h"
+#include "core/model/t5_decoder.h"
 #include "core/model/t5_layers.h"
 
 namespace ddpt {
@@ -43,7 +46,11 @@ class Model : public LanguageModel {
         encoder_norm_{weights.at("encoder.final_layer_norm.weight"), config.epsilon},
         decoder_bias_(weights.at(absl::StrCat("decoder", kRelativeBias)), config, false),
         decoder_(Blocks(weights, config, true)),
-        decoder_norm_{weights.at("decoder.final_layer_norm.weight"), config.epsilon} {}
+        decoder_norm_{weights.at("decoder.final_layer_norm.weight"), config.epsilon} {
+    const ModelKernels* const kernels = BestModelKernels();
+    if (kernels == nullptr || !embedding_.is_cpu()) return;
+    fast_decoder_ = std::make_unique<Decoder>(weights, config, *kernels);
+  }
 
   const ModelGeometry& geometry() const override { return geometry_; }
   const std::string& digest() const override { return digest_; }
@@ -81,12 +88,22 @@ class Model : public LanguageModel {
                                 .to(prefix_ids.device())
                                 .unsqueeze(1) -
                             1;
+    at::Tensor logits = Logits(AtPositions(x, last)).squeeze(1);
+    if (fast_decoder_ != nullptr && !logits.requires_grad()) {
+      return {std::make_unique<KvRows>(layers, cross.layers, cross.bias, lengths, prefixes.decoder,
+                                       embedding_.scalar_type() != at::kFloat),
+              std::move(logits)};
+    }
     return {std::make_unique<KvState>(std::move(layers), std::move(cross.layers), cross.bias,
                                       lengths, prefixes.decoder),
-            Logits(AtPositions(x, last)).squeeze(1)};
+            std::move(logits)};
   }
 
-  at::Tensor Step(DecoderState& decoder_state, const at::Tensor& ids) const override {
+  using LanguageModel::Step;
+  at::Tensor Step(DecoderState& decoder_state, const at::Tensor& ids, Team& team) const override {
+    if (auto* rows = dynamic_cast<KvRows*>(&decoder_state)) {
+      return fast_decoder_->Step(*rows, ids, team);
+    }
     KvState& state = static_cast<KvState&>(decoder_state);
     const KvState::Next next = state.Begin();
     const at::Tensor bias =
@@ -193,6 +210,7 @@ class Model : public LanguageModel {
   const RelativeBias decoder_bias_;
   const std::vector<Block> decoder_;
   const Norm decoder_norm_;
+  std::unique_ptr<const Decoder> fast_decoder_;  // where the processor has kernels for it
 };
 
 }  // namespace

@@ -58,6 +58,18 @@ TEST_P(DecoderStateTest, SelectDropsReordersAndRepeats) {
   EXPECT_LT(Difference(found, expected.index_select(0, at::tensor({2, 0, 2}, Ids()))), 1e-5);
 }
 
+TEST_P(DecoderStateTest, RepeatedRowsGoTheirOwnWays) {
+  auto both = Start(1, 1, true);
+  both.state->Select(std::vector<int64_t>{0, 0});
+  auto first = Start(1, 1, true), second = Start(1, 1, true);
+  for (int64_t i = 0; i < 20; ++i) {
+    const at::Tensor found = model_.Step(*both.state, at::tensor({i, 2 * i + 1}, Ids()));
+    EXPECT_LT(Difference(found[0], model_.Step(*first.state, at::full({1}, i, Ids()))[0]), 1e-5);
+    EXPECT_LT(Difference(found[1], model_.Step(*second.state, at::full({1}, 2 * i + 1, Ids()))[0]),
+              1e-5);
+  }
+}
+
 TEST_P(DecoderStateTest, PrefillOfALongPrefixIsManySteps) {
   auto stepped = Start(1, 1, true);
   at::Tensor logits = stepped.logits;
