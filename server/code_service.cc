@@ -19,7 +19,7 @@ CodeService::CodeService(Calls& calls, std::shared_ptr<const BaseModel> base, Pr
       pool_(pool),
       resolver_(base_, maker),
       batcher_(pool, {}),
-      resources_{base_, &resolver_, &batcher_, options.batch_rows, options.stream_buffer_bytes},
+      resources_{base_, &resolver_, &batcher_, options.batch, options.stream_buffer_bytes},
       generate_(calls.metrics().AddMethod(kService, "Generate", "server_stream",
                                           /*queues=*/true)),
       score_(calls.metrics().AddMethod(kService, "Score", "unary", /*queues=*/true)) {}

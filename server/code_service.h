@@ -16,7 +16,7 @@ namespace ddpt {
 class CodeService final : public v1::CodeService::CallbackService {
  public:
   struct Options {
-    size_t batch_rows = 16;
+    GenerationBatch::Options batch = {};
     size_t stream_buffer_bytes = 256 << 10;
   };
 

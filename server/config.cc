@@ -165,6 +165,8 @@ const std::vector<Setting>& Settings() {
                "Generate and Score requests inside at the same time"),
         Number("generate-batch", &Config::generate_batch, 1, 256,
                "Requests that generate together"),
+        OneOf("batch-invariant", &Config::batch_invariant, {"off", "on"},
+              "Whether what is generated is the same to the bit in any company"),
         Number("stream-buffer-bytes", &Config::stream_buffer_bytes, size_t{4} << 10,
                size_t{64} << 20, "What may wait for the reader of a Generate stream"),
         Number("control-limit", &Config::control_limit, 1, 1'000'000,

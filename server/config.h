@@ -48,6 +48,7 @@ struct Config {
   size_t generate_limit = 256;
   // Requests that generate together, 1..256.
   size_t generate_batch = 16;
+  std::string batch_invariant = "off";  // GenerationBatch::Options
   // What may wait for the reader of a Generate stream before the stream is ended, bytes, 4 KiB..64
   // MiB.
   size_t stream_buffer_bytes = size_t{256} << 10;

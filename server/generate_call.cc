@@ -70,7 +70,7 @@ absl::Status GenerateCall::Submit(const ResolvedPrompt& prompt) {
 
   GenerateJob::Options options;
   options.base = resources_.base;
-  options.capacity = resources_.batch_rows;
+  options.batch = resources_.batch;
   options.request = std::move(request);
   options.decoding = std::make_shared<const DecodingOptions>(std::move(decoding));
   options.sink = [self = shared_from_this()](const Delta& delta) { return self->Take(delta); };

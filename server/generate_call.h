@@ -21,7 +21,7 @@ struct GenerateResources {
   std::shared_ptr<const BaseModel> base;
   PromptResolver* resolver;
   StepBatcher* batcher;
-  size_t batch_rows = 16;
+  GenerationBatch::Options batch = {};
   size_t stream_buffer_bytes = 256 << 10;  // news that may wait for a slow reader
 };
 

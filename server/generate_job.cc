@@ -2,13 +2,18 @@
 
 #include <utility>
 
+#include "core/base/team.h"
+
 namespace ddpt {
 namespace {
 
 class GenerateGroup final : public StepGroup {
  public:
-  GenerateGroup(const BaseModel& base, size_t capacity, std::function<void(double)> on_usage)
-      : batch_(base.model, base.tokenizer, capacity), on_usage_(std::move(on_usage)) {}
+  GenerateGroup(const BaseModel& base, const GenerationBatch::Options& options,
+                std::function<void(double)> on_usage)
+      : batch_(base.model, base.tokenizer, options),
+        on_usage_(std::move(on_usage)),
+        helpers_(base.model->steps_in_fixed_order() ? Team::kMaxHelpers : 0) {}
   ~GenerateGroup() override { on_usage_(0); }
 
   size_t capacity() const override { return batch_.capacity(); }
@@ -29,16 +34,20 @@ class GenerateGroup final : public StepGroup {
     return 1;
   }
 
+  size_t useful_helpers() const override { return helpers_; }
+  void Help(const std::function<bool()>& leave) override { batch_.Help(leave); }
+
  private:
   GenerationBatch batch_;
   const std::function<void(double)> on_usage_;
+  const size_t helpers_;
   std::vector<GenerationBatch::Finished> finished_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StepGroup>> GenerateJob::MakeGroup() {
-  return std::make_unique<GenerateGroup>(*options_.base, options_.capacity, options_.on_usage);
+  return std::make_unique<GenerateGroup>(*options_.base, options_.batch, options_.on_usage);
 }
 
 GenerationRow GenerateJob::Row(size_t index) {

@@ -17,7 +17,7 @@ class GenerateJob final : public StepJob {
  public:
   struct Options {
     std::shared_ptr<const BaseModel> base;
-    size_t capacity = 16;  // rows that advance together
+    GenerationBatch::Options batch = {};
     std::shared_ptr<const PromptedRequest> request;
     std::shared_ptr<const DecodingOptions> decoding;
     DeltaSink sink;  // called on workers, one call at a time

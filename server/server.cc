@@ -262,9 +262,13 @@ absl::Status Server::Impl::OpenServices() {
   task_service_ =
       std::make_unique<TaskService>(*calls_, *registry_, *catalog_, config_.state + "/uploads");
   if (!base_) return absl::OkStatus();
+  if (config_.batch_invariant == "on" && !base_->model->steps_in_fixed_order()) {
+    return FieldError("batch-invariant", "needs a model on a processor with AVX2");
+  }
   code_service_ = std::make_unique<CodeService>(
       *calls_, base_, *maker_, *pool_,
-      CodeService::Options{.batch_rows = config_.generate_batch,
+      CodeService::Options{.batch = {.capacity = config_.generate_batch,
+                                     .batch_invariant = config_.batch_invariant == "on"},
                            .stream_buffer_bytes = config_.stream_buffer_bytes});
   model_service_ = std::make_unique<ModelService>(*calls_, base_);
   DDPT_ASSIGN_OR_RETURN(evaluation_service_,

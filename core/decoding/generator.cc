@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/base/team.h"
 #include "core/decoding/generation_row.h"
 #include "core/model/batch.h"
 #include "core/model/decoder_trunk.h"
@@ -49,31 +50,31 @@ LanguageModel::Prefilled Prefill(const LanguageModel& model, const Rows& rows) {
 class GenerationBatch::Impl {
  public:
   Impl(std::shared_ptr<const LanguageModel> model, std::shared_ptr<const Tokenizer> tokenizer,
-       size_t capacity)
+       const Options& options)
       : model_(std::move(model)),
         tokenizer_(std::move(tokenizer)),
         usable_(UsableTokens(model_->geometry(), *tokenizer_)),
-        capacity_(capacity),
-        free_slots_(capacity) {
+        options_(options),
+        free_slots_(options.capacity) {
     std::iota(free_slots_.rbegin(), free_slots_.rend(), size_t{0});
   }
 
-  size_t capacity() const { return capacity_; }
-  size_t width() const { return capacity_ - free_slots_.size(); }
+  size_t capacity() const { return options_.capacity; }
+  size_t width() const { return capacity() - free_slots_.size(); }
   size_t load() const { return Reserved(running_); }
 
   absl::StatusOr<size_t> Join(GenerationRow row) {
     DDPT_RETURN_IF_ERROR(ValidateDecoding(*row.options));
     DDPT_RETURN_IF_ERROR(
         ValidateRequest(*row.request, model_->geometry(), row.options->max_new_tokens));
-    if (row.options->num_beams > capacity_) {
+    if (row.options->num_beams > capacity()) {
       return FieldError("decoding.num_beams",
-                        absl::StrCat(row.options->num_beams, " are more than the ", capacity_,
+                        absl::StrCat(row.options->num_beams, " are more than the ", capacity(),
                                      " rows that are generated together"));
     }
     if (free_slots_.empty()) {
       return absl::ResourceExhaustedError(
-          absl::StrCat("the batch has no room beyond its ", capacity_, " rows"));
+          absl::StrCat("the batch has no room beyond its ", capacity(), " rows"));
     }
     const size_t slot = free_slots_.back();
     free_slots_.pop_back();
@@ -102,11 +103,13 @@ class GenerationBatch::Impl {
     Report(running_, finished);
     Report(joining_, finished);
     if (!running_.empty()) {
-      Continue(state_, Advance(running_, model_->Step(*state_, LastTokens())));
+      Continue(state_, Advance(running_, model_->Step(*state_, LastTokens(), team_)));
     }
-    Admit();
+    while (const size_t count = Admissible()) Admit(count);
     Report(running_, finished);
   }
+
+  void Help(const std::function<bool()>& leave) { team_.Help(leave); }
 
  private:
   // Rows of the model that these may come to take.
@@ -167,16 +170,21 @@ class GenerationBatch::Impl {
     return continued;
   }
 
-  // The first of those that wait, as far as there is room.
-  void Admit() {
-    size_t load = Reserved(running_);
-    const auto full = std::find_if(joining_.begin(), joining_.end(), [&](const auto& row) {
+  // How many of those that wait, the first ones, there is room for and are to be taken together.
+  size_t Admissible() const {
+    size_t load = Reserved(running_), count = 0;
+    for (const auto& row : joining_) {
       load += row->row().options->num_beams;
-      return load > capacity_;
-    });
-    if (full == joining_.begin()) return;
-    Rows admitted(std::make_move_iterator(joining_.begin()), std::make_move_iterator(full));
-    joining_.erase(joining_.begin(), full);
+      if (load > capacity()) break;
+      ++count;
+    }
+    return options_.batch_invariant ? std::min<size_t>(count, 1) : count;
+  }
+
+  void Admit(size_t count) {
+    const auto end = joining_.begin() + static_cast<ptrdiff_t>(count);
+    Rows admitted(std::make_move_iterator(joining_.begin()), std::make_move_iterator(end));
+    joining_.erase(joining_.begin(), end);
     LanguageModel::Prefilled added = Prefill(*model_, admitted);
     Continue(added.state, Advance(admitted, added.logits));
     std::move(admitted.begin(), admitted.end(), std::back_inserter(running_));
@@ -201,16 +209,17 @@ class GenerationBatch::Impl {
   const std::shared_ptr<const LanguageModel> model_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const std::vector<uint8_t> usable_;
-  const size_t capacity_;
+  const Options options_;
   std::vector<size_t> free_slots_;
   Rows running_;  // in the order of the state's rows
   Rows joining_;
   std::unique_ptr<DecoderState> state_;
+  Team team_;
 };
 
 GenerationBatch::GenerationBatch(std::shared_ptr<const LanguageModel> model,
-                                 std::shared_ptr<const Tokenizer> tokenizer, size_t capacity)
-    : impl_(std::make_unique<Impl>(std::move(model), std::move(tokenizer), capacity)) {}
+                                 std::shared_ptr<const Tokenizer> tokenizer, const Options& options)
+    : impl_(std::make_unique<Impl>(std::move(model), std::move(tokenizer), options)) {}
 GenerationBatch::~GenerationBatch() = default;
 GenerationBatch::GenerationBatch(GenerationBatch&&) noexcept = default;
 
@@ -222,6 +231,7 @@ absl::StatusOr<size_t> GenerationBatch::Join(GenerationRow row) {
 }
 void GenerationBatch::Leave(size_t slot) { impl_->Leave(slot); }
 void GenerationBatch::Step(std::vector<Finished>& finished) { impl_->Step(finished); }
+void GenerationBatch::Help(const std::function<bool()>& leave) { impl_->Help(leave); }
 
 namespace {
 
@@ -279,8 +289,8 @@ absl::StatusOr<std::vector<Generation>> Generate(std::shared_ptr<const LanguageM
     rows.push_back({shared, settings, choice, nullptr, stop});
   }
   const size_t width = beams ? options.num_beams : options.n;
-  return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), width), std::move(rows),
-                 beams ? options.n : 1);
+  return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), {.capacity = width}),
+                 std::move(rows), beams ? options.n : 1);
 }
 
 absl::StatusOr<std::vector<Generation>> GenerateAll(std::shared_ptr<const LanguageModel> model,
@@ -293,8 +303,8 @@ absl::StatusOr<std::vector<Generation>> GenerateAll(std::shared_ptr<const Langua
   for (const PromptedRequest& request : requests) {
     rows.push_back({std::make_shared<const PromptedRequest>(request), settings, 0, nullptr, stop});
   }
-  return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), width), std::move(rows),
-                 /*choices=*/1);
+  return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), {.capacity = width}),
+                 std::move(rows), /*choices=*/1);
 }
 
 }  // namespace ddpt

@@ -51,13 +51,14 @@ struct GenerationRow {
 // Rows that advance together, a token a step; they join and leave between tokens. A beam search is
 // one row here and num_beams rows of the model.
 //
-//   GenerationBatch batch(model, tokenizer, 16);
+//   GenerationBatch batch(model, tokenizer, {.capacity = 16});
 //   size_t slot = *batch.Join(row);
 //   while (batch.width() > 0) batch.Step(finished);   // (slot, status) of each row that ended
 //
-// A row's tokens do not depend on its neighbours (up to float rounding of the logits) and are a
-// function of request, options and choice. Not thread-safe; may move between threads. LibTorch's
-// exceptions pass through Step, after which the batch must be destroyed.
+// A row's tokens do not depend on its neighbours (up to float rounding of the logits, or to the bit
+// where Options::batch_invariant says so) and are a function of request, options and choice. Not
+// thread-safe; may move between threads. LibTorch's exceptions pass through Step, after which the
+// batch must be destroyed.
 class GenerationBatch {
  public:
   struct Finished {
@@ -65,8 +66,16 @@ class GenerationBatch {
     absl::Status status;  // OK, CANCELLED, DEADLINE_EXCEEDED, or INTERNAL for logits that are NaN
   };
 
+  struct Options {
+    size_t capacity = 16;  // rows that advance together
+    // Each row goes through the encoder by itself. Steps are of fixed order anyway, where the
+    // processor has kernels for them (core/model/kernels.h), so there a row's logits are the same
+    // bits in any company; elsewhere they are not.
+    bool batch_invariant = false;
+  };
+
   GenerationBatch(std::shared_ptr<const LanguageModel> model,
-                  std::shared_ptr<const Tokenizer> tokenizer, size_t capacity);
+                  std::shared_ptr<const Tokenizer> tokenizer, const Options& options);
   ~GenerationBatch();
   GenerationBatch(GenerationBatch&&) noexcept;
 
@@ -85,6 +94,10 @@ class GenerationBatch {
   // Ends the rows whose StopToken has stopped; encodes and prefills those that have joined; one
   // token more for every row. Appends the rows that ended, their slots free again. Blocks.
   void Step(std::vector<Finished>& finished);
+  // Lends the calling thread to the steps that another takes, until `leave` says true or no step
+  // has come for some microseconds; on a processor alone they have work for it. Thread-safe, also
+  // beside all other calls.
+  void Help(const std::function<bool()>& leave);
 
  private:
   class Impl;

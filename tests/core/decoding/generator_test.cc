@@ -6,6 +6,7 @@
 
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
+#include "core/base/team.h"
 #include "core/decoding/scorer.h"
 #include "core/model/decoder_trunk.h"
 #include "core/text/tokenizer.h"
@@ -74,6 +75,51 @@ TEST_F(GeneratorTest, GreedyIsTheUncachedArgmax) {
     const Generation generation = Run(Request(row), Options(32))[0];
     EXPECT_EQ(generation.token_ids, Uncached(Request(row), 32));
   }
+}
+
+TEST_F(GeneratorTest, BatchInvariantRowsAreTheSameBitsAmongAnyNeighbours) {
+  if (!golden_.model->steps_in_fixed_order()) GTEST_SKIP() << "only on a processor with kernels";
+  DecodingOptions options = Options(12);
+  options.logprobs = true;
+  std::vector<float> alone;
+  for (const size_t neighbours : {0, 1, 2, 5, 12, 31, 63}) {
+    GenerationBatch batch(golden_.model, tokenizer_,
+                          {.capacity = neighbours + 1, .batch_invariant = true});
+    std::vector<float> found;
+    for (size_t i = 0; i <= neighbours; ++i) {
+      DeltaSink sink = [&, i](const Delta& delta) {
+        if (i == neighbours / 2) found.push_back(delta.logprobs.at(0));
+        return true;
+      };
+      const size_t row = i == neighbours / 2 ? 1 : i % 3;
+      ASSERT_TRUE(batch.Join(Row(row, options, std::move(sink))).ok());
+    }
+    std::vector<GenerationBatch::Finished> finished;
+    while (batch.width() > 0) batch.Step(finished);
+    if (alone.empty()) alone = found;
+    EXPECT_EQ(found, alone) << neighbours;
+  }
+}
+
+TEST_F(GeneratorTest, HelpersChangeNoBit) {
+  if (!golden_.model->steps_in_fixed_order()) GTEST_SKIP() << "only on a processor with kernels";
+  DecodingOptions options = Options(12);
+  options.logprobs = true;
+  const std::vector<float> alone = Run(Request(1), options)[0].logprobs;
+  std::vector<float> found;
+  GenerationBatch batch(golden_.model, tokenizer_, {.capacity = 1});
+  const HelperThreads helpers(
+      3, [&](HelperThreads::Leave leave) { batch.Help([&] { return leave(); }); });
+  ASSERT_TRUE(batch
+                  .Join(Row(1, options,
+                            [&](const Delta& delta) {
+                              found.push_back(delta.logprobs.at(0));
+                              return true;
+                            }))
+                  .ok());
+  std::vector<GenerationBatch::Finished> finished;
+  while (batch.width() > 0) batch.Step(finished);
+  EXPECT_EQ(found, alone);
 }
 
 TEST_F(GeneratorTest, RowsInABatchAreThoseAlone) {
@@ -196,7 +242,7 @@ TEST_F(GeneratorTest, StopStringAcrossTokensEndsBeforeIt) {
 TEST_F(GeneratorTest, StreamedTextIsWholeCharactersAndAddsUp) {
   std::string text;
   std::vector<uint32_t> ids;
-  GenerationBatch batch(golden_.model, tokenizer_, 1);
+  GenerationBatch batch(golden_.model, tokenizer_, {.capacity = 1});
   ASSERT_TRUE(batch
                   .Join(Row(1, Options(40, 2),
                             [&](const Delta& delta) {
@@ -223,7 +269,7 @@ TEST_F(GeneratorTest, RowsJoinAndLeaveBetweenTokens) {
       return true;
     };
   };
-  GenerationBatch batch(golden_.model, tokenizer_, 2);
+  GenerationBatch batch(golden_.model, tokenizer_, {.capacity = 2});
   std::vector<GenerationBatch::Finished> finished;
   const size_t leaving = batch.Join(Row(0, Options(30), listen(0))).value();
   for (int i = 0; i < 3; ++i) batch.Step(finished);
@@ -243,7 +289,7 @@ TEST_F(GeneratorTest, RowsJoinAndLeaveBetweenTokens) {
 TEST_F(GeneratorTest, StopTokenAndReceiverEndTheirRowsOnly) {
   StopSource source;
   std::vector<int> heard(3);
-  GenerationBatch batch(golden_.model, tokenizer_, 3);
+  GenerationBatch batch(golden_.model, tokenizer_, {.capacity = 3});
   const auto count = [&heard](size_t i, int limit) {
     return [&heard, i, limit](const Delta&) { return ++heard[i] < limit; };
   };
@@ -268,7 +314,7 @@ TEST_F(GeneratorTest, StopTokenAndReceiverEndTheirRowsOnly) {
 }
 
 TEST_F(GeneratorTest, JoinRefusesWhatDoesNotFitTheModel) {
-  GenerationBatch batch(golden_.model, tokenizer_, 1);
+  GenerationBatch batch(golden_.model, tokenizer_, {.capacity = 1});
   const auto sink = [](const Delta&) { return true; };
   EXPECT_EQ(FieldOf(batch.Join(Row(0, Options(1000), sink)).status()), "decoding.max_new_tokens");
   EXPECT_EQ(FieldOf(batch.Join(Row(0, Options(5, 11), sink)).status()), "decoding.temperature");
