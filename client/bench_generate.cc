@@ -10,6 +10,7 @@
 #include "client/machine_peak.h"
 #include "core/base/memory.h"
 #include "core/base/status.h"
+#include "core/base/team.h"
 #include "core/decoding/request.h"
 #include "core/model/batch.h"
 #include "core/model/decoder_trunk.h"
@@ -24,9 +25,8 @@ PromptedRequest Request(const BenchGenerateOptions& options, const ModelGeometry
   return request;
 }
 
-// All rows from the encoder to the last token; [output_tokens][batch].
-std::vector<at::Tensor> Generate(const LanguageModel& model,
-                                 const std::vector<PromptedRequest>& requests, size_t tokens) {
+LanguageModel::Prefilled Prefill(const LanguageModel& model,
+                                 const std::vector<PromptedRequest>& requests) {
   std::vector<std::vector<uint32_t>> inputs, prefixes;
   std::vector<int64_t> lengths;
   for (const PromptedRequest& request : requests) {
@@ -36,14 +36,46 @@ std::vector<at::Tensor> Generate(const LanguageModel& model,
   }
   const std::string& device = model.geometry().device;
   const EncoderBatch batch = WithoutPrompt(model, PadIds(inputs, device));
-  LanguageModel::Prefilled filled =
-      model.Prefill(model.Encode(batch.embeddings, batch.mask), batch.mask,
-                    PadIds(prefixes, device).ids, lengths);
+  return model.Prefill(model.Encode(batch.embeddings, batch.mask), batch.mask,
+                       PadIds(prefixes, device).ids, lengths);
+}
+
+// All rows from the encoder to the last token; [output_tokens][batch].
+std::vector<at::Tensor> Generate(const LanguageModel& model,
+                                 const std::vector<PromptedRequest>& requests, size_t tokens,
+                                 size_t threads) {
+  const LanguageModel::Prefilled filled = Prefill(model, requests);
   std::vector<at::Tensor> chosen = {filled.logits.argmax(1)};
+  Team team;
+  const HelperThreads helpers(threads - 1, [&](HelperThreads::Leave leave) { team.Help(leave); });
   while (chosen.size() < tokens) {
-    chosen.push_back(model.Step(*filled.state, chosen.back()).argmax(1));
+    chosen.push_back(model.Step(*filled.state, chosen.back(), team).argmax(1));
   }
   return chosen;
+}
+
+void ScoreTargets(const LanguageModel& model, const std::vector<PromptedRequest>& requests,
+                  size_t tokens, BenchGenerateResult& result) {
+  for (size_t row = 0; row < requests.size(); ++row) {
+    result.instructions.push_back(requests[row].instruction_ids);
+    std::vector<uint32_t>& target = result.targets.emplace_back();
+    for (size_t i = 0; i < tokens; ++i) {
+      target.push_back((row * 131 + i * 977) % model.geometry().vocabulary_size);
+    }
+  }
+  result.log_probabilities.resize(requests.size());
+  const at::Tensor targets = PadIds(result.targets, model.geometry().device).ids;
+  const LanguageModel::Prefilled filled = Prefill(model, requests);
+  at::Tensor logits = filled.logits;
+  for (size_t i = 0; i < tokens; ++i) {
+    const at::Tensor ids = targets.select(1, static_cast<int64_t>(i));
+    const at::Tensor found =
+        TargetLogProbs(logits.unsqueeze(1), ids.unsqueeze(1)).to(at::kCPU).contiguous();
+    for (size_t row = 0; row < requests.size(); ++row) {
+      result.log_probabilities[row].push_back(found.const_data_ptr<float>()[row]);
+    }
+    if (i + 1 < tokens) logits = model.Step(*filled.state, ids);
+  }
 }
 
 double ActivationSize(ModelDtype dtype) { return dtype == ModelDtype::kFloat32 ? 4 : 2; }
@@ -111,7 +143,7 @@ absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& op
   const c10::NoGradGuard no_grad;
   at::Tensor rows;
   const auto run = [&] {
-    const auto chosen = Generate(*subject.model, requests, options.output_tokens);
+    const auto chosen = Generate(*subject.model, requests, options.output_tokens, options.threads);
     rows = at::stack(chosen, 1).to(at::kCPU).contiguous();
     return absl::OkStatus();
   };
@@ -119,6 +151,9 @@ absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& op
   for (size_t row = 0; row < options.batch; ++row) {
     const int64_t* ids = rows.const_data_ptr<int64_t>() + row * options.output_tokens;
     result.tokens.emplace_back(ids, ids + options.output_tokens);
+  }
+  if (options.log_probabilities) {
+    ScoreTargets(*subject.model, requests, options.output_tokens, result);
   }
   CountWork(options, subject, result);
   if (options.device != "cpu") return result;

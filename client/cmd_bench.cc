@@ -170,18 +170,24 @@ struct GenerateFlags {
 nlohmann::ordered_json Report(const GenerateFlags& flags, const BenchGenerateResult& result) {
   const BenchGenerateOptions& options = flags.options;
   const auto tokens = static_cast<double>(options.batch * options.output_tokens);
-  return Report(result, {{"tokens_per_second", tokens / result.median()},
-                         {"batch", options.batch},
-                         {"threads", options.threads},
-                         {"input_tokens", options.input_tokens},
-                         {"prefix_tokens", result.prefix_tokens},
-                         {"output_tokens", options.output_tokens},
-                         {"dtype", ModelDtypeName(result.dtype)},
-                         {"device", options.device},
-                         {"parameters", result.parameters},
-                         {"load_seconds", result.load_seconds},
-                         {"kept_bytes", result.kept_bytes},
-                         {"peak_bytes_loading", result.peak_bytes}});
+  nlohmann::ordered_json own = {{"tokens_per_second", tokens / result.median()},
+                                {"batch", options.batch},
+                                {"threads", options.threads},
+                                {"input_tokens", options.input_tokens},
+                                {"prefix_tokens", result.prefix_tokens},
+                                {"output_tokens", options.output_tokens},
+                                {"dtype", ModelDtypeName(result.dtype)},
+                                {"device", options.device},
+                                {"parameters", result.parameters},
+                                {"load_seconds", result.load_seconds},
+                                {"kept_bytes", result.kept_bytes},
+                                {"peak_bytes_loading", result.peak_bytes}};
+  if (options.log_probabilities) {
+    own.update({{"instructions", result.instructions},
+                {"targets", result.targets},
+                {"log_probabilities", result.log_probabilities}});
+  }
+  return Report(result, own);
 }
 
 absl::Status RunGenerate(GenerateFlags& flags, Session& session) {
@@ -217,6 +223,8 @@ void AddGenerate(CLI::App& bench, Session& session) {
   command->add_option("--output-tokens", options.output_tokens, "Of each answer")
       ->capture_default_str();
   command->add_option("--runs", options.runs, "Timed runs")->capture_default_str();
+  command->add_flag("--log-probabilities", options.log_probabilities,
+                    "With --json: of a made-up answer, to compare dtypes");
   command->callback([flags, &session] { session.status = RunGenerate(*flags, session); });
 }
 

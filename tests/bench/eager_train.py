@@ -128,4 +128,5 @@ def main():
                       "gpu_peak_bytes": 0 if device == "cpu" else torch.cuda.max_memory_allocated(device)}))
 
 
-main()
+if __name__ == "__main__":
+    main()
