@@ -47,7 +47,8 @@ std::vector<at::Tensor> Generate(const LanguageModel& model,
   const LanguageModel::Prefilled filled = Prefill(model, requests);
   std::vector<at::Tensor> chosen = {filled.logits.argmax(1)};
   Team team;
-  const HelperThreads helpers(threads - 1, [&](HelperThreads::Leave leave) { team.Help(leave); });
+  const HelperThreads helpers(std::min(threads - 1, Team::kMaxHelpers),
+                              [&](HelperThreads::Leave leave) { team.Help(leave); });
   while (chosen.size() < tokens) {
     chosen.push_back(model.Step(*filled.state, chosen.back(), team).argmax(1));
   }
