@@ -157,7 +157,7 @@ TEST_F(BeamGenerationTest, ScoreIsThatOfTheTeacherForcedAnswer) {
 
 // Greedy rows and beams come and go in one batch, whose room for beams is short.
 TEST_F(BeamGenerationTest, AnswersAmongNeighboursAreThoseAlone) {
-  GenerationBatch batch(golden_.model, tokenizer_, /*capacity=*/6);
+  GenerationBatch batch(golden_.model, tokenizer_, {.capacity = 6});
   DecodingOptions greedy, beams = Beams(4, 12);
   greedy.max_new_tokens = 9;
   beams.n = 1;
@@ -187,7 +187,7 @@ TEST_F(BeamGenerationTest, AStopStringEndsAnAnswerAndIsNoPartOfIt) {
 }
 
 TEST_F(BeamGenerationTest, MoreBeamsThanTheBatchHasRowsAreRefused) {
-  GenerationBatch batch(golden_.model, tokenizer_, /*capacity=*/2);
+  GenerationBatch batch(golden_.model, tokenizer_, {.capacity = 2});
   Generation unused;
   const auto status = batch.Join(Row(0, Beams(3), &unused)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
@@ -195,7 +195,7 @@ TEST_F(BeamGenerationTest, MoreBeamsThanTheBatchHasRowsAreRefused) {
 }
 
 TEST_F(BeamGenerationTest, OneThatIsGivenUpLeavesItsRows) {
-  GenerationBatch batch(golden_.model, tokenizer_, /*capacity=*/4);
+  GenerationBatch batch(golden_.model, tokenizer_, {.capacity = 4});
   Generation unused, kept;
   std::vector<GenerationBatch::Finished> finished;
   DecodingOptions greedy;
