@@ -19,6 +19,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/model/habits.h"
+#include "core/registry/postgres_database.h"
 
 namespace ddpt {
 namespace {
@@ -145,6 +146,12 @@ const std::vector<Setting>& Settings() {
         Address("metrics-listen", &Config::metrics_listen, true,
                 "Address of /metrics, /healthz, /readyz; empty: none"),
         Text("state", &Config::state, "Directory of the registry and the denoisers"),
+        Text("database", &Config::database,
+             "URL of a PostgreSQL database for these instead, which several servers share; may hold"
+             " a password, so better given as the variable"),
+        Duration(
+            "job-lease", &Config::job_lease,
+            "With database, at least 1s: silence of a server after which another takes its job"),
         Text("model", &Config::model,
              "Hugging Face directory of the base model; none: prompts only; default: the embedded"),
         Text("device", &Config::device, "auto, cpu or cuda:N"),
@@ -392,6 +399,10 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
 
 absl::Status ValidateConfig(const Config& config) {
   for (const Setting& setting : Settings()) DDPT_RETURN_IF_ERROR(setting.check(config));
+  if (!config.database.empty()) DDPT_RETURN_IF_ERROR(CheckPostgresUrl(config.database));
+  if (config.job_lease < std::chrono::seconds(1)) {
+    return FieldError("job-lease", absl::StrCat(config.job_lease.count(), " ms is below 1s"));
+  }
   if (config.state.empty()) return FieldError("state", "\"\" names no directory");
   if (config.keepalive < std::chrono::seconds(1)) {
     return FieldError("keepalive", absl::StrCat(config.keepalive.count(), " ms is below 1 s"));

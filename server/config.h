@@ -27,6 +27,12 @@ struct Config {
   std::string metrics_listen = "127.0.0.1:9464";
   // Registry, denoisers and uploads. One server at a time.
   std::string state = "ddpt-state";
+  // URL of a PostgreSQL database that several servers share, for registry, denoisers, data sets and
+  // jobs; "": they are in `state`.
+  std::string database;
+  // How long a training job is another server's after the one that ran it was last heard of; with
+  // `database`.
+  std::chrono::milliseconds job_lease{15'000};
   // Hugging Face directory of the base model; "" serves the embedded one where there is one, "none"
   // serves prompts only.
   std::string model;

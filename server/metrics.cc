@@ -141,12 +141,15 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> registry)
                                        "Share of the generating batch's rows in use.")
                           .Add({})),
       train_jobs_(NewFamily<Gauge>(*registry_, "ddpt_train_jobs",
-                                   "Training jobs by state, since the start.")),
+                                   "Training jobs by state: those that wait were accepted here, "
+                                   "the others have run here since the start.")),
       train_loss_(NewFamily<Gauge>(*registry_, "ddpt_train_loss",
                                    "Of the last optimizer step, nats per token.")),
       train_steps_(NewCounter(*registry_, "ddpt_train_steps_total", "Optimizer steps done.")),
       train_resumes_(
           NewCounter(*registry_, "ddpt_train_resumes_total", "Jobs that went on after a restart.")),
+      database_reachable_(NewFamily<Gauge>(*registry_, "ddpt_database_reachable",
+                                           "Whether the shared database was last reached.")),
       train_storage_errors_(
           NewCounter(*registry_, "ddpt_train_storage_errors_total",
                      "Checkpoints and records of jobs that could not be written.")),
@@ -276,7 +279,7 @@ void Metrics::StreamStalled() { stalled_.Increment(); }
 
 void Metrics::TrainJob(std::string_view from, std::string_view to) {
   if (!from.empty()) train_jobs_.Add({{"state", std::string(from)}}).Decrement();
-  train_jobs_.Add({{"state", std::string(to)}}).Increment();
+  if (!to.empty()) train_jobs_.Add({{"state", std::string(to)}}).Increment();
 }
 
 void Metrics::TrainResumed() { train_resumes_.Increment(); }
@@ -292,6 +295,10 @@ void Metrics::TrainEnded(const std::string& task) {
 }
 
 void Metrics::TrainNotStored() { train_storage_errors_.Increment(); }
+
+void Metrics::DatabaseReachable(bool reachable) {
+  database_reachable_.Add({}).Set(reachable ? 1 : 0);
+}
 
 void Metrics::TrainSaved() {
   std::lock_guard lock(mutex_);

@@ -75,15 +75,18 @@ class Metrics {
   // A stream whose reader was too slow was ended.
   void StreamStalled();
 
-  // A training job has come to a state ("queued", "running", ...; from "" when it is new).
+  // A training job has come to a state ("queued", "running", ...; from "" when it is new here, to
+  // "" when another server has it).
   void TrainJob(std::string_view from, std::string_view to);
-  // A job that an earlier process began goes on.
+  // A job that another process began goes on here.
   void TrainResumed();
   void TrainStep(const std::string& task, double loss, std::chrono::nanoseconds time);
   // The job of `task` has ended: its loss is shown no longer.
   void TrainEnded(const std::string& task);
   void TrainSaved();
   void TrainNotStored();
+  // Shown from the first call on.
+  void DatabaseReachable(bool reachable);
   // To be called before the series are read: how old the last checkpoint is.
   void TrainCheckpointAge();
 
@@ -128,6 +131,7 @@ class Metrics {
   Family<prometheus::Gauge>& train_loss_;
   prometheus::Counter& train_steps_;
   prometheus::Counter& train_resumes_;
+  Family<prometheus::Gauge>& database_reachable_;
   prometheus::Counter& train_storage_errors_;
   prometheus::Histogram& train_step_seconds_;
   prometheus::Gauge& train_checkpoint_age_;

@@ -17,7 +17,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/model/device_memory.h"
-#include "core/registry/sqlite_registry.h"
+#include "core/registry/postgres_watcher.h"
 #include "server/access.h"
 #include "server/base_model.h"
 #include "server/call.h"
@@ -32,6 +32,7 @@
 #include "server/prompt_maker.h"
 #include "server/prompt_sampler.h"
 #include "server/prompt_service.h"
+#include "server/storage.h"
 #include "server/task_catalog.h"
 #include "server/task_service.h"
 #include "server/tls.h"
@@ -100,6 +101,7 @@ class Server::Impl {
   absl::Status ImportTask(const TaskImport& import);
   absl::Status ImportModelTasks();
   absl::Status OpenServices();
+  void WatchDatabase();
   absl::Status ServeMetrics();
   absl::Status WriteEndpoints() const;
   absl::Status Ready() const;
@@ -114,13 +116,12 @@ class Server::Impl {
   const std::shared_ptr<prometheus::Registry> prometheus_;
   Metrics metrics_;
   Health health_;
-  std::unique_ptr<SqliteRegistry> registry_;
-  std::unique_ptr<DatasetStore> datasets_;  // null without a base model
-  std::unique_ptr<StreamPool> control_;     // registry and files
-  std::unique_ptr<StreamPool> loader_;      // engines
-  std::unique_ptr<StreamPool> reference_;   // full-space sampling
-  std::unique_ptr<StreamPool> pool_;        // everything else
-  std::shared_ptr<const BaseModel> base_;   // null: prompts only
+  Storage storage_;
+  std::unique_ptr<StreamPool> control_;    // registry and files
+  std::unique_ptr<StreamPool> loader_;     // engines
+  std::unique_ptr<StreamPool> reference_;  // full-space sampling
+  std::unique_ptr<StreamPool> pool_;       // everything else
+  std::shared_ptr<const BaseModel> base_;  // null: prompts only
   std::unique_ptr<TaskCatalog> catalog_;
   std::unique_ptr<PromptSampler> sampler_;
   std::unique_ptr<Access> access_;
@@ -136,6 +137,7 @@ class Server::Impl {
   std::shared_ptr<grpc::ServerCredentials> credentials_;
   GrpcEndpoint grpc_;
   std::unique_ptr<HttpEndpoint> http_;
+  std::unique_ptr<PostgresWatcher> watcher_;  // null without a database
 
   mutable std::mutex mutex_;
   std::condition_variable stopped_changed_;
@@ -150,12 +152,14 @@ absl::Status Server::Impl::Open() {
   DDPT_ASSIGN_OR_RETURN(credentials_, MakeCredentials(config_, log_));
   DDPT_ASSIGN_OR_RETURN(access_, Access::Open(config_, log_));
   DDPT_RETURN_IF_ERROR(MakeDirectory(config_.state + "/uploads"));
-  DDPT_ASSIGN_OR_RETURN(registry_, SqliteRegistry::Open({.state_directory = config_.state,
-                                                         .versions_kept = config_.versions_kept}));
+  DDPT_ASSIGN_OR_RETURN(storage_,
+                        OpenStorage(config_, /*training=*/!ModelDirectory(config_).empty()));
   DDPT_RETURN_IF_ERROR(OpenPools());
   DDPT_RETURN_IF_ERROR(OpenModel());
   DDPT_RETURN_IF_ERROR(OpenTasks());
-  return OpenServices();
+  DDPT_RETURN_IF_ERROR(OpenServices());
+  if (storage_.database) WatchDatabase();
+  return absl::OkStatus();
 }
 
 absl::Status Server::Impl::OpenPools() {
@@ -194,7 +198,7 @@ absl::Status Server::Impl::OpenTasks() {
   };
   DDPT_ASSIGN_OR_RETURN(
       catalog_, TaskCatalog::Create(
-                    *registry_, *loader_,
+                    *storage_.registry, *loader_,
                     {.engines = config_.engine_cache,
                      .weight_type = config_.sampling_dtype == "bfloat16" ? WeightType::kBfloat16
                                                                          : WeightType::kFloat32,
@@ -216,7 +220,7 @@ absl::Status Server::Impl::ImportModelTasks() {
        std::filesystem::directory_iterator(base_->directory + "/tasks", error)) {
     const std::filesystem::path& path = entry.path();
     if (path.extension() != ".safetensors") continue;
-    if (registry_->GetTask(path.stem().string()).ok()) continue;
+    if (storage_.registry->GetTask(path.stem().string()).ok()) continue;
     DDPT_RETURN_IF_ERROR(Annotate(ImportTask({path.stem().string(), path.string()}), "model"));
   }
   return absl::OkStatus();
@@ -226,7 +230,7 @@ absl::Status Server::Impl::ImportModelTasks() {
 absl::Status Server::Impl::ImportTask(const TaskImport& import) {
   DDPT_RETURN_IF_ERROR(CheckTaskName(import.task));
   DDPT_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(import.path));
-  const auto versions = registry_->ListVersions(import.task);
+  const auto versions = storage_.registry->ListVersions(import.task);
   if (versions.ok()) {
     const std::string digest = Sha256Hex(file->bytes());
     const auto same = [&](const TaskVersion& version) { return version.digest == digest; };
@@ -250,17 +254,15 @@ absl::Status Server::Impl::OpenServices() {
   ConditionEncoder encoder;
   if (base_) {
     encoder = MakeConditionEncoder(base_, *pool_);
-    DDPT_ASSIGN_OR_RETURN(datasets_,
-                          DatasetStore::Open({.directory = config_.state + "/datasets"}));
-    scorer_ = std::make_unique<CandidateScorer>(base_, *datasets_, *pool_);
+    scorer_ = std::make_unique<CandidateScorer>(base_, *storage_.datasets, *pool_);
   }
   maker_ =
       std::make_unique<PromptMaker>(*catalog_, *sampler_, std::move(encoder), scorer_.get(),
                                     RequestLimits{.max_count = config_.max_count,
                                                   .max_message_bytes = config_.max_message_bytes});
   prompt_service_ = std::make_unique<PromptService>(*calls_, *maker_, base_, *pool_);
-  task_service_ =
-      std::make_unique<TaskService>(*calls_, *registry_, *catalog_, config_.state + "/uploads");
+  task_service_ = std::make_unique<TaskService>(*calls_, *storage_.registry, *catalog_,
+                                                config_.state + "/uploads");
   if (!base_) return absl::OkStatus();
   if (config_.batch_invariant == "on" && !base_->model->steps_in_fixed_order()) {
     return FieldError("batch-invariant", "needs a model on a processor with AVX2");
@@ -271,18 +273,35 @@ absl::Status Server::Impl::OpenServices() {
                                      .batch_invariant = config_.batch_invariant == "on"},
                            .stream_buffer_bytes = config_.stream_buffer_bytes});
   model_service_ = std::make_unique<ModelService>(*calls_, base_);
-  DDPT_ASSIGN_OR_RETURN(evaluation_service_,
-                        EvaluationService::Create(*calls_, base_, *maker_, *registry_, *datasets_,
-                                                  *pool_, config_.state + "/evaluations"));
   DDPT_ASSIGN_OR_RETURN(
-      training_service_,
-      TrainingService::Create(*calls_, base_, *registry_, *catalog_, *datasets_, *pool_,
-                              {.state_directory = config_.state,
-                               .job_limit = config_.train_limit,
-                               .trunk_memory_bytes = config_.trunk_memory_bytes,
-                               .trunk_file_bytes = config_.trunk_file_bytes,
-                               .data_directories = config_.data_directories}));
+      evaluation_service_,
+      EvaluationService::Create(*calls_, base_, *maker_, *storage_.registry, *storage_.datasets,
+                                *pool_, config_.state + "/evaluations"));
+  DDPT_ASSIGN_OR_RETURN(training_service_,
+                        TrainingService::Create(*calls_, base_, *storage_.registry, *catalog_,
+                                                *storage_.datasets, *storage_.jobs, *pool_,
+                                                {.state_directory = config_.state,
+                                                 .trunk_memory_bytes = config_.trunk_memory_bytes,
+                                                 .trunk_file_bytes = config_.trunk_file_bytes,
+                                                 .data_directories = config_.data_directories}));
   return absl::OkStatus();
+}
+
+// What other servers on the database change. While it is out of reach this one goes on with what it
+// has in memory, and stays ready: others would not do better.
+void Server::Impl::WatchDatabase() {
+  PostgresWatcher::Options options;
+  options.on_task = [this](const std::string& task) { return catalog_->Refresh(task); };
+  options.on_job = [this](const std::string& job) {
+    return training_service_ ? training_service_->Notice(job) : absl::OkStatus();
+  };
+  options.on_reach = [this](const absl::Status& status) {
+    metrics_.DatabaseReachable(status.ok());
+    const nlohmann::json fields = {{"address", storage_.database->address()},
+                                   {"message", std::string(status.message())}};
+    status.ok() ? log_.Info("database reached", fields) : log_.Error("database lost", fields);
+  };
+  watcher_ = std::make_unique<PostgresWatcher>(*storage_.database, std::move(options));
 }
 
 absl::Status Server::Impl::Serve() {
@@ -302,6 +321,7 @@ absl::Status Server::Impl::Serve() {
                         {"grpc", address()},
                         {"metrics", metrics_address()},
                         {"state", config_.state},
+                        {"database", storage_.database ? storage_.database->address() : ""},
                         {"model", base_ ? base_->name : ""},
                         {"dtype", base_ ? ModelDtypeName(base_->model->geometry().dtype) : ""},
                         {"workers", pool_->threads()}});

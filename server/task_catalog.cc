@@ -13,24 +13,6 @@ namespace {
 
 constexpr char kValidationDigest[] = "validation_digest";
 
-absl::StatusOr<TimedEngine> BuildEngine(const std::string& path, const std::string& digest,
-                                        const TaskCatalog::Options& options) {
-  auto denoiser = Denoiser::Load(path);
-  if (!denoiser.ok()) {
-    return absl::DataLossError(absl::StrCat("stored denoiser: ", denoiser.status().message()));
-  }
-  if ((*denoiser)->digest() != digest) {
-    return absl::DataLossError(absl::StrCat("stored denoiser: ", path, " has the digest ",
-                                            (*denoiser)->digest(), " instead of ", digest));
-  }
-  DDPT_ASSIGN_OR_RETURN(auto engine, LatentEngine::Create(*std::move(denoiser), options.weight_type,
-                                                          BestKernels(), options.device));
-  // A denoiser whose few measured draws fail may still serve others: without a cost nothing is
-  // refused.
-  const SamplingCost cost = MeasureSamplingCost(engine, options.helpers).value_or(SamplingCost());
-  return TimedEngine{std::move(engine), cost, std::make_shared<SpareBatch>()};
-}
-
 }  // namespace
 
 TaskCatalog::TaskCatalog(Registry& registry, StreamPool& loader, Options options)
@@ -40,18 +22,48 @@ absl::StatusOr<std::unique_ptr<TaskCatalog>> TaskCatalog::Create(Registry& regis
                                                                  StreamPool& loader,
                                                                  Options options) {
   std::unique_ptr<TaskCatalog> catalog(new TaskCatalog(registry, loader, std::move(options)));
-  std::string token;
-  do {
-    DDPT_ASSIGN_OR_RETURN(const TaskPage page, registry.ListTasks(1000, token));
-    for (const TaskRecord& task : page.tasks) {
-      DDPT_RETURN_IF_ERROR(catalog->Refresh(task.name));
-    }
-    token = page.next_page_token;
-  } while (!token.empty());
+  DDPT_RETURN_IF_ERROR(catalog->RefreshAll());
   return catalog;
 }
 
+absl::StatusOr<TimedEngine> TaskCatalog::BuildEngine(const std::string& digest) const {
+  DDPT_ASSIGN_OR_RETURN(const std::string path, registry_.FetchDenoiser(digest));
+  auto denoiser = Denoiser::Load(path);
+  if (!denoiser.ok()) {
+    return absl::DataLossError(absl::StrCat("stored denoiser: ", denoiser.status().message()));
+  }
+  if ((*denoiser)->digest() != digest) {
+    return absl::DataLossError(absl::StrCat("stored denoiser: ", path, " has the digest ",
+                                            (*denoiser)->digest(), " instead of ", digest));
+  }
+  DDPT_ASSIGN_OR_RETURN(
+      auto engine, LatentEngine::Create(*std::move(denoiser), options_.weight_type, BestKernels(),
+                                        options_.device));
+  // A denoiser whose few measured draws fail may still serve others: without a cost nothing is
+  // refused.
+  const SamplingCost cost = MeasureSamplingCost(engine, options_.helpers).value_or(SamplingCost());
+  return TimedEngine{std::move(engine), cost, std::make_shared<SpareBatch>()};
+}
+
+// Those that the registry has, and those that it had.
+absl::Status TaskCatalog::RefreshAll() {
+  std::set<std::string> names;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, task] : tasks_) names.insert(name);
+  }
+  std::string token;
+  do {
+    DDPT_ASSIGN_OR_RETURN(const TaskPage page, registry_.ListTasks(1000, token));
+    for (const TaskRecord& task : page.tasks) names.insert(task.name);
+    token = page.next_page_token;
+  } while (!token.empty());
+  for (const std::string& name : names) DDPT_RETURN_IF_ERROR(Refresh(name));
+  return absl::OkStatus();
+}
+
 absl::Status TaskCatalog::Refresh(const std::string& name) {
+  if (name.empty()) return RefreshAll();
   std::lock_guard refreshing(refresh_mutex_);
   const absl::StatusOr<TaskRecord> record = registry_.GetTask(name);
   if (absl::IsNotFound(record.status())) {
@@ -70,8 +82,7 @@ absl::Status TaskCatalog::Refresh(const std::string& name) {
   for (const TaskVersion& version : versions) {
     const auto validation = version.attributes.find(kValidationDigest);
     task.versions[version.version] = {
-        version.digest, version.path,
-        validation == version.attributes.end() ? "" : validation->second};
+        version.digest, validation == version.attributes.end() ? "" : validation->second};
     if (version.version == task.active) digest = version.digest;
   }
   const uint64_t active = task.active;
@@ -149,7 +160,7 @@ void TaskCatalog::Build(const Version& version) {
       {.key = "load",
        .run =
            [this, version](Stream&) {
-             Finish(version.digest, BuildEngine(version.path, version.digest, options_));
+             Finish(version.digest, BuildEngine(version.digest));
              return Progress::kDone;
            },
        .on_error = [this, version](const absl::Status& error) { Finish(version.digest, error); }});

@@ -38,7 +38,8 @@ struct LoadedTask : TimedEngine {
 
 // The registry's tasks in memory: which versions there are, which one is active, and the engines of
 // those that are in use, loaded when first asked for and dropped when not used for long. All
-// changes of tasks go through here, so memory and registry agree. Thread-safe.
+// changes of tasks by this server go through here, and Refresh follows those by others, so memory
+// and registry agree. While the registry is out of reach, memory stays as it is. Thread-safe.
 class TaskCatalog {
  public:
   struct Options {
@@ -78,13 +79,12 @@ class TaskCatalog {
   absl::Status Delete(const std::string& task, std::optional<uint64_t> expected_version);
   // The validation sets of all versions.
   std::set<std::string> ValidationDigests() const;
-  // Reads a task again, after someone else changed it in the registry.
+  // Reads a task, or for "" all of them, again, after someone else changed it in the registry.
   absl::Status Refresh(const std::string& task);
 
  private:
   struct Version {
     std::string digest;  // hexadecimal
-    std::string path;
     std::string validation_digest;
   };
   struct Task {
@@ -103,6 +103,8 @@ class TaskCatalog {
   };
 
   TaskCatalog(Registry& registry, StreamPool& loader, Options options);
+  absl::Status RefreshAll();
+  absl::StatusOr<TimedEngine> BuildEngine(const std::string& digest) const;
   absl::StatusOr<Found> FindActive(const std::string& task, std::optional<uint64_t> version) const;
   absl::StatusOr<Found> FindByDigest(const std::string& task, std::string_view digest) const;
   void LoadFound(const std::string& task, absl::StatusOr<Found> found, Ready ready);

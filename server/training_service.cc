@@ -42,9 +42,10 @@ bool IsBelow(const fs::path& path, const std::string& directory) {
 
 }  // namespace
 
-TrainingService::TrainingService(Calls& calls, Options options)
+TrainingService::TrainingService(Calls& calls, JobStore& jobs, Options options)
     : calls_(calls),
       options_(std::move(options)),
+      jobs_(jobs),
       train_(calls.metrics().AddMethod(kService, "Train", "unary", /*queues=*/false)),
       upload_(calls.metrics().AddMethod(kService, "UploadDataset", "client_stream",
                                         /*queues=*/false)),
@@ -55,40 +56,34 @@ TrainingService::TrainingService(Calls& calls, Options options)
 
 absl::StatusOr<std::unique_ptr<TrainingService>> TrainingService::Create(
     Calls& calls, std::shared_ptr<const BaseModel> base, Registry& registry, TaskCatalog& catalog,
-    DatasetStore& datasets, StreamPool& pool, Options options) {
-  auto service = std::unique_ptr<TrainingService>(new TrainingService(calls, std::move(options)));
-  const std::string& state = service->options_.state_directory;
-  DDPT_ASSIGN_OR_RETURN(service->jobs_,
-                        SqliteJobStore::Open({.state_directory = state,
-                                              .max_unfinished = service->options_.job_limit}));
-  std::error_code error;
-  fs::create_directories(state + "/jobs", error);
-  if (error) return absl::UnavailableError(absl::StrCat(state, "/jobs: ", error.message()));
+    DatasetStore& datasets, JobStore& jobs, StreamPool& pool, Options options) {
+  auto service =
+      std::unique_ptr<TrainingService>(new TrainingService(calls, jobs, std::move(options)));
   Metrics& metrics = calls.metrics();
   service->resources_ = {
       .base = std::move(base),
       .datasets = &datasets,
       .registry = &registry,
       .catalog = &catalog,
-      .directory = state + "/jobs",
+      .jobs = &jobs,
       .trunk_memory_bytes = service->options_.trunk_memory_bytes,
       .trunk_file_bytes = service->options_.trunk_file_bytes,
-      .trunk_directory = state + "/trunks",
+      .trunk_directory = service->options_.state_directory + "/trunks",
       .on_step = [&metrics](const std::string& task, double loss,
                             std::chrono::nanoseconds time) { metrics.TrainStep(task, loss, time); },
       .on_saved = [&metrics] { metrics.TrainSaved(); }};
   DDPT_RETURN_IF_ERROR(service->RemoveOld());
   JobRunner::Options runner;
   runner.make_work = [raw = service.get()](const Job& job) { return raw->MakeWork(job); };
-  runner.on_state = [raw = service.get()](const Job& job, std::optional<JobState> from) {
-    raw->Changed(job, from);
+  runner.on_state = [raw = service.get()](const Job& job, std::optional<JobState> from,
+                                          std::optional<JobState> to) {
+    raw->Changed(job, from, to);
   };
   runner.on_trouble = [&calls](const Job& job, const absl::Status& status) {
-    calls.metrics().TrainNotStored();
+    if (!job.id.empty()) calls.metrics().TrainNotStored();
     calls.log().Warn("job", {{"job", job.id}, {"message", std::string(status.message())}});
   };
-  DDPT_ASSIGN_OR_RETURN(service->runner_,
-                        JobRunner::Create(*service->jobs_, pool, std::move(runner)));
+  DDPT_ASSIGN_OR_RETURN(service->runner_, JobRunner::Create(jobs, pool, std::move(runner)));
   DDPT_ASSIGN_OR_RETURN(service->data_, StreamPool::Create({.threads = 1}));
   return service;
 }
@@ -99,20 +94,15 @@ void TrainingService::Stop() {
   if (runner_) runner_->Stop();
 }
 
-// Jobs, data and states that nobody can ask for any more.
+// Jobs and data that nobody can ask for any more.
 absl::Status TrainingService::RemoveOld() {
   const int64_t before = SystemClock().WallMicros() - kRetentionMicros;
-  DDPT_RETURN_IF_ERROR(jobs_->RemoveFinishedBefore(before).status());
-  DDPT_ASSIGN_OR_RETURN(const std::vector<Job> unfinished, jobs_->UnfinishedJobs());
-  std::set<std::string> data = resources_.catalog->ValidationDigests(), states;
+  DDPT_RETURN_IF_ERROR(jobs_.RemoveFinishedBefore(before).status());
+  DDPT_ASSIGN_OR_RETURN(const std::vector<Job> unfinished, jobs_.UnfinishedJobs());
+  std::set<std::string> data = resources_.catalog->ValidationDigests();
   for (const Job& job : unfinished) {
     DDPT_ASSIGN_OR_RETURN(const TrainingRecord record, ParseRecord(job.request));
     data.insert({record.request.dataset_digest(), record.request.validation_digest()});
-    states.insert(job.id);
-  }
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(options_.state_directory + "/jobs", error)) {
-    if (!states.contains(entry.path().stem().string())) fs::remove(entry.path(), error);
   }
   return resources_.datasets->RemoveOlderThan(before, data).status();
 }
@@ -128,16 +118,16 @@ absl::StatusOr<std::unique_ptr<JobWork>> TrainingService::MakeWork(const Job& jo
   return MakeTrainingWork(resources_, std::move(plan), job);
 }
 
-void TrainingService::Changed(const Job& job, std::optional<JobState> from) {
+void TrainingService::Changed(const Job& job, std::optional<JobState> from,
+                              std::optional<JobState> to) {
   Metrics& metrics = calls_.metrics();
-  metrics.TrainJob(from ? StateName(*from) : "", StateName(job.state));
-  if (!from && job.state == JobState::kRunning) metrics.TrainResumed();
-  nlohmann::json fields = {{"job", job.id}, {"task", job.task}, {"state", StateName(job.state)}};
+  metrics.TrainJob(from ? StateName(*from) : "", to ? StateName(*to) : "");
+  if (from != to && to == JobState::kRunning && job.resumes > 0) metrics.TrainResumed();
+  nlohmann::json fields = {
+      {"job", job.id}, {"task", job.task}, {"state", to ? StateName(*to) : "elsewhere"}};
   if (!job.error.empty()) fields["message"] = job.error;
   calls_.log().Info("job", fields);
-  if (!IsFinished(job.state)) return;
-  metrics.TrainEnded(job.task);
-  RemoveTrainingState(resources_, job.id);
+  if (from == JobState::kRunning) metrics.TrainEnded(job.task);
 }
 
 grpc::ServerUnaryReactor* TrainingService::Train(grpc::CallbackServerContext* context,
@@ -153,7 +143,7 @@ grpc::ServerUnaryReactor* TrainingService::Train(grpc::CallbackServerContext* co
 
 absl::StatusOr<Job> TrainingService::StartJob(const v1::TrainRequest& request) {
   DDPT_RETURN_IF_ERROR(ValidateTrain(request));
-  const absl::StatusOr<Job> known = jobs_->FindJob(request.operation_id());
+  const absl::StatusOr<Job> known = jobs_.FindJob(request.operation_id());
   if (known.ok()) return SameJob(request, *known);
   if (!absl::IsNotFound(known.status())) return known.status();
   DDPT_ASSIGN_OR_RETURN(const v1::TrainRequest pinned, Pin(request));
@@ -172,7 +162,7 @@ absl::StatusOr<Job> TrainingService::StartJob(const v1::TrainRequest& request) {
   absl::StatusOr<Job> created = runner_->Submit(job);
   if (!absl::IsAlreadyExists(created.status())) return created;
   // Another call with this operation_id came first.
-  DDPT_ASSIGN_OR_RETURN(const Job first, jobs_->FindJob(request.operation_id()));
+  DDPT_ASSIGN_OR_RETURN(const Job first, jobs_.FindJob(request.operation_id()));
   return SameJob(request, first);
 }
 
@@ -264,8 +254,8 @@ grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* c
       return FieldError("id", "is missing: job_id or operation_id");
     }
     DDPT_ASSIGN_OR_RETURN(const Job job, request->has_job_id()
-                                             ? jobs_->GetJob(request->job_id())
-                                             : jobs_->FindJob(request->operation_id()));
+                                             ? jobs_.GetJob(request->job_id())
+                                             : jobs_.FindJob(request->operation_id()));
     return ToProto(job, job.request, response);
   });
 }
@@ -279,7 +269,7 @@ grpc::ServerUnaryReactor* TrainingService::ListJobs(grpc::CallbackServerContext*
     DDPT_RETURN_IF_ERROR(ValidatePageSize(request->page_size()));
     const uint32_t size = request->page_size() > 0 ? request->page_size() : kDefaultPage;
     DDPT_ASSIGN_OR_RETURN(const JobPage page,
-                          jobs_->ListJobs(request->task(), size, request->page_token()));
+                          jobs_.ListJobs(request->task(), size, request->page_token()));
     for (const Job& job : page.jobs) {
       DDPT_RETURN_IF_ERROR(ToProto(job, job.request, response->add_jobs()));
     }
@@ -290,7 +280,7 @@ grpc::ServerUnaryReactor* TrainingService::ListJobs(grpc::CallbackServerContext*
 
 grpc::ServerWriteReactor<v1::JobEvent>* TrainingService::WatchJob(
     grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
-  return WatchCall::Start(calls_, watch_, *context, *jobs_, *runner_, *request);
+  return WatchCall::Start(calls_, watch_, *context, jobs_, *runner_, *request);
 }
 
 grpc::ServerUnaryReactor* TrainingService::CancelJob(grpc::CallbackServerContext* context,

@@ -6,7 +6,6 @@
 
 #include "core/registry/dataset_store.h"
 #include "core/registry/job_store.h"
-#include "core/registry/sqlite_job_store.h"
 #include "core/runtime/job_runner.h"
 #include "ddpt/v1/training.grpc.pb.h"
 #include "server/call.h"
@@ -14,13 +13,11 @@
 
 namespace ddpt {
 
-// ddpt.v1.TrainingService: durable jobs in `<state>/ddpt.sqlite3`, the states that they saved in
-// `<state>/jobs`. Thread-safe.
+// ddpt.v1.TrainingService: durable jobs in a JobStore. Thread-safe.
 class TrainingService final : public v1::TrainingService::CallbackService {
  public:
   struct Options {
     std::string state_directory;                            // of a registry that is open
-    uint64_t job_limit = 64;                                // that wait or run
     uint64_t trunk_memory_bytes = 0, trunk_file_bytes = 0;  // of a job; see TrainingResources
     std::vector<std::string> data_directories;
   };
@@ -29,10 +26,12 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   // the service. Jobs run on `pool`.
   static absl::StatusOr<std::unique_ptr<TrainingService>> Create(
       Calls& calls, std::shared_ptr<const BaseModel> base, Registry& registry, TaskCatalog& catalog,
-      DatasetStore& datasets, StreamPool& pool, Options options);
+      DatasetStore& datasets, JobStore& jobs, StreamPool& pool, Options options);
   // Stop.
   ~TrainingService();
 
+  // See JobRunner::Notice.
+  absl::Status Notice(const std::string& job) { return runner_->Notice(job); }
   // Ends watchers with UNAVAILABLE, saves the job that runs and starts none. Blocks for the present
   // piece of its work.
   void Stop();
@@ -55,11 +54,11 @@ class TrainingService final : public v1::TrainingService::CallbackService {
                                       v1::TrainingJob* response) override;
 
  private:
-  TrainingService(Calls& calls, Options options);
+  TrainingService(Calls& calls, JobStore& jobs, Options options);
 
   absl::Status RemoveOld();
   absl::StatusOr<std::unique_ptr<JobWork>> MakeWork(const Job& job) const;
-  void Changed(const Job& job, std::optional<JobState> from);
+  void Changed(const Job& job, std::optional<JobState> from, std::optional<JobState> to);
   absl::StatusOr<Job> StartJob(const v1::TrainRequest& request);
   // `known`, which has the request's operation_id, if the same was asked for.
   absl::StatusOr<Job> SameJob(v1::TrainRequest request, const Job& known);
@@ -71,7 +70,7 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   Calls& calls_;
   const Options options_;
   TrainingResources resources_;
-  std::unique_ptr<SqliteJobStore> jobs_;
+  JobStore& jobs_;
   std::unique_ptr<JobRunner> runner_;
   std::unique_ptr<StreamPool> data_;  // reads and tokenises whole data sets, which takes seconds
   const Metrics::Method& train_;

@@ -1,7 +1,6 @@
 #include "server/training_work.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -10,7 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/tuning/trainer.h"
 #include "core/tuning/trunk_file.h"
@@ -21,15 +19,10 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr int64_t kProgressEvents = 200;  // of a job, at most
-constexpr uint64_t kStateLimit = uint64_t{4} << 30;
 constexpr double kLossMemory = 0.9;
 // Of a prompt on the next token's distribution, nats; rounding alone is far below.
 constexpr double kLeastEffect = 1e-6;
 constexpr size_t kCandidateExamples = 64;
-
-std::string StatePath(const TrainingResources& resources, const std::string& id) {
-  return absl::StrCat(resources.directory, "/", id, ".safetensors");
-}
 
 struct Texts {
   Dataset train;
@@ -111,7 +104,7 @@ class TrainingWork final : public JobWork {
         start_(trainer_->SaveState()) {}
 
   absl::StatusOr<Piece> Run(Job& job, const StopToken& stop) override;
-  absl::Status Save() override;
+  absl::Status Save(const Job& job) override;
   absl::Status Finish(Job& job) override;
 
  private:
@@ -162,12 +155,8 @@ absl::StatusOr<JobWork::Piece> TrainingWork::Step(Job& job) {
 
 // To what was saved last, or the start, after a step that could not be taken.
 absl::StatusOr<JobWork::Piece> TrainingWork::GoBack(Job& job, const absl::Status& why) {
-  std::string state = start_;
-  const std::string path = StatePath(resources_, id_);
-  if (std::error_code error; std::filesystem::exists(path, error)) {
-    DDPT_ASSIGN_OR_RETURN(state, ReadFile(path, kStateLimit));
-  }
-  if (!trainer_->CalmDown(state).ok()) return why;
+  DDPT_ASSIGN_OR_RETURN(const std::string saved, resources_.jobs->ReadCheckpoint(id_));
+  if (!trainer_->CalmDown(saved.empty() ? start_ : saved).ok()) return why;
   job.step = trainer_->step();
   const std::string message = absl::StrCat(why.message(), ". Back to step ", job.step,
                                            ", with half the learning rate or step size");
@@ -206,9 +195,10 @@ absl::StatusOr<JobWork::Piece> TrainingWork::Judge(const StopToken& stop) {
         "the prompts do not change what the model says: kept beside the active version");
   if (plan_.promote != TrainingPlan::Promote::kIfBetter) return finish;
   const absl::StatusOr<TaskVersion> active = resources_.registry->GetVersion(plan_.task, 0);
+  if (absl::IsUnavailable(active.status())) return active.status();
   if (!active.ok()) return finish;
-  DDPT_ASSIGN_OR_RETURN(const std::shared_ptr<const Denoiser> denoiser,
-                        Denoiser::Load(active->path));
+  DDPT_ASSIGN_OR_RETURN(const std::string path, resources_.registry->FetchDenoiser(active->digest));
+  DDPT_ASSIGN_OR_RETURN(const std::shared_ptr<const Denoiser> denoiser, Denoiser::Load(path));
   const DenoiserSpec& spec = denoiser->spec();
   if (spec.base_model_digest != resources_.base->model->digest()) return finish;
   const SamplingOptions sampling{
@@ -233,10 +223,10 @@ absl::StatusOr<std::string> TrainingWork::KeepValidationSet() const {
   return stored.digest;
 }
 
-absl::Status TrainingWork::Save() {
+absl::Status TrainingWork::Save(const Job& job) {
   if (unvalidated_) return absl::OkStatus();
   DDPT_RETURN_IF_ERROR(
-      Annotate(WriteFileAtomic(StatePath(resources_, id_), trainer_->SaveState()), "checkpoint"));
+      Annotate(resources_.jobs->SaveCheckpoint(job, trainer_->SaveState()), "checkpoint"));
   if (resources_.on_saved) resources_.on_saved();
   return absl::OkStatus();
 }
@@ -270,18 +260,12 @@ absl::StatusOr<std::unique_ptr<JobWork>> MakeTrainingWork(const TrainingResource
   DDPT_ASSIGN_OR_RETURN(auto trainer,
                         Trainer::Create(resources.base->model, plan.options, std::move(data),
                                         {resources.trunk_memory_bytes, trunks.get()}));
-  const std::string path = StatePath(resources, job.id);
-  if (std::error_code error; std::filesystem::exists(path, error)) {
-    DDPT_ASSIGN_OR_RETURN(const std::string state, ReadFile(path, kStateLimit));
-    DDPT_RETURN_IF_ERROR(Annotate(trainer->RestoreState(state), path));
+  DDPT_ASSIGN_OR_RETURN(const std::string state, resources.jobs->ReadCheckpoint(job.id));
+  if (!state.empty()) {
+    DDPT_RETURN_IF_ERROR(Annotate(trainer->RestoreState(state), "checkpoint"));
   }
   return std::make_unique<TrainingWork>(resources, std::move(plan), job.id, std::move(trunks),
                                         std::move(trainer));
-}
-
-void RemoveTrainingState(const TrainingResources& resources, const std::string& id) {
-  std::error_code error;
-  std::filesystem::remove(StatePath(resources, id), error);
 }
 
 }  // namespace ddpt

@@ -34,9 +34,9 @@ struct TrainingPlan {
 struct TrainingResources {
   std::shared_ptr<const BaseModel> base;
   DatasetStore* datasets;
-  const Registry* registry;
+  Registry* registry;
   TaskCatalog* catalog;
-  std::string directory;  // of the saved states; exists
+  JobStore* jobs;  // that keeps the saved states
   // Where the decoder's trunks are kept: in memory, then in a file below `trunk_directory`, if any.
   uint64_t trunk_memory_bytes = 0, trunk_file_bytes = 0;
   std::string trunk_directory;
@@ -55,8 +55,5 @@ absl::StatusOr<DataSplit> CheckTrainingData(const TrainingResources& resources,
 // LibTorch's exceptions pass through.
 absl::StatusOr<std::unique_ptr<JobWork>> MakeTrainingWork(const TrainingResources& resources,
                                                           TrainingPlan plan, const Job& job);
-
-// Removes what a job has saved.
-void RemoveTrainingState(const TrainingResources& resources, const std::string& id);
 
 }  // namespace ddpt

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,7 +24,7 @@ struct Job {
   JobState state = JobState::kQueued;
   bool cancel_requested = false;
   uint64_t step = 0;                 // optimizer steps done
-  uint64_t resumes = 0;              // restarts of the server that it went on after
+  uint64_t resumes = 0;              // how often it went on after its server had stopped or died
   uint64_t version = 0;              // of the task, once kSucceeded
   std::string denoiser_digest = {};  // likewise
   double train_loss = 0;             // nats per token, of the last steps
@@ -32,6 +33,7 @@ struct Job {
   std::string error = {};  // why it is kFailed
   int64_t created_at_micros = 0;
   int64_t updated_at_micros = 0;
+  uint64_t lease = 0;  // how manieth taking of the job this is; of the store that gave it
 };
 
 struct JobPage {
@@ -47,11 +49,18 @@ struct JobEvent {
   std::string payload;  // in a form of the caller's
 };
 
+// Of what a job goes on from.
+inline constexpr uint64_t kMaxCheckpointBytes = uint64_t{4} << 30;
+
 // Training jobs and what happened to them, kept across restarts. Every call is one durable step:
 // it happens wholly or not at all, and once it returned OK it survives a crash.
 //
+// Several stores of as many servers may share their records. Whoever runs a job has taken it: of
+// two stores no two have one job at a time, and what is written for a job that another store has
+// taken since is ABORTED.
+//
 // Thread-safe. Every call blocks on storage. Errors besides those named at the calls: an unknown
-// job is NOT_FOUND, a full disk RESOURCE_EXHAUSTED.
+// job is NOT_FOUND, a full disk RESOURCE_EXHAUSTED, records out of reach UNAVAILABLE.
 class JobStore {
  public:
   virtual ~JobStore() = default;
@@ -69,6 +78,23 @@ class JobStore {
                                            std::string_view page_token) const = 0;
   // Queued and running ones, oldest first.
   virtual absl::StatusOr<std::vector<Job>> UnfinishedJobs() const = 0;
+
+  // The oldest job that waits or that was left, now kRunning and this store's, with an event; one
+  // that ran before has `resumes` counted up. nullopt: there is none.
+  virtual absl::StatusOr<std::optional<Job>> TakeJob() = 0;
+  // How long a taken job stays taken unless RenewJob is called; 0: as long as the store lives, and
+  // nobody else has these records.
+  virtual std::chrono::milliseconds lease() const = 0;
+  // The job as it is now, taken for another lease().
+  virtual absl::StatusOr<Job> RenewJob(const Job& job) = 0;
+  // Leaves a taken job to the next who asks.
+  virtual absl::Status LeaveJob(const Job& job) = 0;
+
+  // Replaces the state that the job goes on from, and stores its figures, as UpdateJob does but
+  // without an event. RESOURCE_EXHAUSTED names kMaxCheckpointBytes.
+  virtual absl::Status SaveCheckpoint(const Job& job, std::string_view state) = 0;
+  // What was saved last; "" for nothing, and for jobs that have finished.
+  virtual absl::StatusOr<std::string> ReadCheckpoint(const std::string& id) const = 0;
 
   // Stores what has become of a job, all but id, operation_id, task, request, cancel_requested and
   // times, and appends an event that tells it. FAILED_PRECONDITION where the job has finished

@@ -17,7 +17,6 @@ struct TaskVersion {
   std::string task;
   uint64_t version = 0;  // 1, 2, 3, ... within the task
   std::string digest;    // SHA-256 of the denoiser file, hexadecimal
-  std::string path;      // where the file lies on this machine
   int64_t created_at_micros = 0;
   uint64_t size_bytes = 0;
   std::map<std::string, std::string> attributes;  // as given at the import, e.g. "reading"
@@ -40,14 +39,24 @@ struct TaskPage {
 // Whether a new version becomes the active one.
 enum class Promotion { kNever, kAlways };
 
+struct RegistryLimits {
+  uint64_t max_tasks = 4096;
+  uint64_t max_versions_per_task = 1000;
+  // An import forgets a task's older versions, but for the active one and the one that a rollback
+  // leads to. 0: none.
+  uint64_t versions_kept = 0;
+};
+
 // OK for [a-z0-9][a-z0-9-]{0,62}, else a FieldError of "task".
 absl::Status CheckTaskName(std::string_view name);
 
 // The tasks and the versions of their denoisers, kept across restarts. Every call is one durable
-// step: it happens wholly or not at all, and once it returned OK it survives a crash.
+// step: it happens wholly or not at all, and once it returned OK it survives a crash. Several
+// registries of as many servers may share their records.
 //
 // Thread-safe. Every call blocks on storage. Errors besides those named at the calls: a task name
-// out of form is a FieldError, an unknown task NOT_FOUND, a full disk RESOURCE_EXHAUSTED.
+// out of form is a FieldError, an unknown task NOT_FOUND, a full disk RESOURCE_EXHAUSTED, records
+// out of reach UNAVAILABLE.
 class Registry {
  public:
   virtual ~Registry() = default;
@@ -71,6 +80,10 @@ class Registry {
   // The version, or for 0 the active one: FAILED_PRECONDITION when there is none.
   virtual absl::StatusOr<TaskVersion> GetVersion(const std::string& name,
                                                  uint64_t version) const = 0;
+
+  // Where the denoiser file of a version lies on this machine, fetched there first where it is not.
+  // NOT_FOUND: no version has this digest.
+  virtual absl::StatusOr<std::string> FetchDenoiser(const std::string& digest) = 0;
 
   // The three below are ABORTED, naming both versions, when `expected_version` is given and is not
   // the active version (0: none is active).

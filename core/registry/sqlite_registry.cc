@@ -1,23 +1,15 @@
 #include "core/registry/sqlite_registry.h"
 
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/digest.h"
 #include "core/base/status.h"
 #include "core/registry/digest_files.h"
+#include "core/registry/registry_rules.h"
 
 namespace ddpt {
 namespace {
-
-constexpr uint32_t kMaxPageSize = 1000;
-constexpr uint64_t kMaxHistory = 1 + 1000;
-constexpr size_t kMaxAttributes = 64;
-constexpr size_t kMaxAttributeBytes = 64 << 10;
-constexpr char kFileSuffix[] = ".safetensors";
 
 constexpr std::string_view kMigrations[] = {
     R"(CREATE TABLE tasks (
@@ -48,64 +40,18 @@ constexpr std::string_view kMigrations[] = {
        CREATE INDEX activations_by_task ON activations (task, version, id);)",
 };
 
-constexpr std::string_view kSelectTasks =
-    "SELECT name,"
-    " (SELECT version FROM activations WHERE task = name ORDER BY id DESC LIMIT 1),"
-    " (SELECT MAX(version) FROM versions WHERE task = name),"
-    " (SELECT COUNT(*) FROM versions WHERE task = name),"
-    " created_at, updated_at FROM tasks ";
-
-constexpr std::string_view kCountUsers = "SELECT COUNT(*) FROM versions WHERE digest = ?";
-
-TaskRecord RecordOf(const SqliteStatement& row) {
-  return {row.Text(0),
-          static_cast<uint64_t>(row.Int(1)),
-          static_cast<uint64_t>(row.Int(2)),
-          static_cast<uint64_t>(row.Int(3)),
-          row.Int(4),
-          row.Int(5)};
-}
-
-absl::Status CheckAttributes(const std::map<std::string, std::string>& attributes) {
-  if (attributes.size() > kMaxAttributes) {
-    return FieldError("attributes",
-                      absl::StrCat(attributes.size(), " are more than ", kMaxAttributes));
-  }
-  size_t bytes = 0;
-  for (const auto& [name, value] : attributes) bytes += name.size() + value.size();
-  if (bytes <= kMaxAttributeBytes) return absl::OkStatus();
-  return FieldError("attributes", absl::StrCat(bytes, " bytes are more than ", kMaxAttributeBytes));
-}
-
-absl::StatusOr<std::string> NameOfToken(std::string_view token) {
-  std::string name;
-  if (token.empty()) return name;
-  if (!absl::WebSafeBase64Unescape(Piece(token.substr(0, 128)), &name) ||
-      !CheckTaskName(name).ok()) {
-    return FieldError("page_token", "is not one that this registry gave");
-  }
-  return name;
-}
-
 }  // namespace
-
-SqliteRegistry::SqliteRegistry(SqliteRegistryOptions options, std::unique_ptr<FileLock> lock,
-                               std::unique_ptr<SqliteDatabase> database)
-    : options_(std::move(options)),
-      denoisers_(options_.state_directory + "/denoisers"),
-      lock_(std::move(lock)),
-      database_(std::move(database)) {}
 
 absl::StatusOr<std::unique_ptr<SqliteRegistry>> SqliteRegistry::Open(
     SqliteRegistryOptions options) {
-  const std::string& state = options.state_directory;
-  DDPT_RETURN_IF_ERROR(CreateFolder(state + "/denoisers"));
-  DDPT_ASSIGN_OR_RETURN(auto lock, FileLock::Acquire(state + "/lock"));
-  DDPT_ASSIGN_OR_RETURN(auto database, SqliteDatabase::Open(state + "/ddpt.sqlite3"));
+  DDPT_ASSIGN_OR_RETURN(auto files, DenoiserFiles::Open(options.state_directory));
+  DDPT_ASSIGN_OR_RETURN(auto database,
+                        SqliteDatabase::Open(options.state_directory + "/ddpt.sqlite3"));
   DDPT_RETURN_IF_ERROR(database->Migrate("registry", kMigrations));
   std::unique_ptr<SqliteRegistry> registry(
-      new SqliteRegistry(std::move(options), std::move(lock), std::move(database)));
-  DDPT_RETURN_IF_ERROR(registry->RemoveOrphans());
+      new SqliteRegistry(std::move(options), std::move(files), std::move(database)));
+  DDPT_RETURN_IF_ERROR(registry->files_->RemoveOthers(
+      [raw = registry.get()](const std::string& digest) { return raw->IsUsed(digest); }));
   return registry;
 }
 
@@ -125,9 +71,7 @@ absl::StatusOr<TaskVersion> SqliteRegistry::ImportVersion(
     if (version == 0) DDPT_RETURN_IF_ERROR(CheckRoom(task));
   }
   absl::Status status;
-  if (version == 0 || !std::filesystem::exists(PathOf(digest))) {
-    status = WriteFileAtomic(PathOf(digest), denoiser);
-  }
+  if (version == 0 || !files_->Has(digest)) status = files_->Put(digest, denoiser);
   const std::lock_guard lock(mutex_);
   std::vector<std::string> forgotten;
   if (status.ok()) {
@@ -151,9 +95,7 @@ absl::StatusOr<TaskVersion> SqliteRegistry::ImportVersion(
 
 absl::StatusOr<TaskPage> SqliteRegistry::ListTasks(uint32_t page_size,
                                                    std::string_view page_token) const {
-  if (page_size < 1 || page_size > kMaxPageSize) {
-    return FieldError("page_size", absl::StrCat(page_size, " is outside 1..", kMaxPageSize));
-  }
+  DDPT_RETURN_IF_ERROR(CheckPageSize(page_size));
   DDPT_ASSIGN_OR_RETURN(const std::string after, NameOfToken(page_token));
   const std::lock_guard lock(mutex_);
   DDPT_ASSIGN_OR_RETURN(
@@ -165,10 +107,10 @@ absl::StatusOr<TaskPage> SqliteRegistry::ListTasks(uint32_t page_size,
     DDPT_ASSIGN_OR_RETURN(const bool found, rows.Step());
     if (!found) return page;
     if (page.tasks.size() == page_size) {
-      page.next_page_token = absl::WebSafeBase64Escape(page.tasks.back().name);
+      page.next_page_token = TokenOfName(page.tasks.back().name);
       return page;
     }
-    page.tasks.push_back(RecordOf(rows));
+    page.tasks.push_back(TaskOfRow(rows));
   }
 }
 
@@ -188,10 +130,14 @@ absl::StatusOr<TaskVersion> SqliteRegistry::GetVersion(const std::string& name,
                                                        uint64_t version) const {
   const std::lock_guard lock(mutex_);
   DDPT_ASSIGN_OR_RETURN(const TaskRecord task, ReadTask(name));
-  if (version == 0 && task.active_version == 0) {
-    return absl::FailedPreconditionError(absl::StrCat("task \"", name, "\" has no active version"));
-  }
+  if (version == 0 && task.active_version == 0) return NoActiveVersion(name);
   return ReadVersion(name, version == 0 ? task.active_version : version);
+}
+
+absl::StatusOr<std::string> SqliteRegistry::FetchDenoiser(const std::string& digest) {
+  DDPT_RETURN_IF_ERROR(CheckDigest("digest", digest));
+  if (files_->Has(digest)) return files_->PathOf(digest);
+  return NoSuchDenoiser(digest);
 }
 
 absl::StatusOr<TaskRecord> SqliteRegistry::PromoteTask(const std::string& name, uint64_t version,
@@ -210,10 +156,7 @@ absl::StatusOr<TaskRecord> SqliteRegistry::RollbackTask(const std::string& name,
   DDPT_ASSIGN_OR_RETURN(
       const int64_t activations,
       database_->QueryInt("SELECT COUNT(*) FROM activations WHERE task = ?", name));
-  if (activations < 2) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "task \"", name, "\" had no active version before version ", task.active_version));
-  }
+  if (activations < 2) return NoEarlierVersion(task);
   DDPT_RETURN_IF_ERROR(database_->Transaction([&]() -> absl::Status {
     DDPT_RETURN_IF_ERROR(database_->Run(
         "DELETE FROM activations WHERE id = (SELECT MAX(id) FROM activations WHERE task = ?)",
@@ -241,18 +184,14 @@ absl::StatusOr<TaskRecord> SqliteRegistry::ReadTask(const std::string& name) con
       SqliteStatement row,
       database_->Prepare(absl::StrCat(Piece(kSelectTasks), "WHERE name = ?"), name));
   DDPT_ASSIGN_OR_RETURN(const bool found, row.Step());
-  if (!found) return absl::NotFoundError(absl::StrCat("task \"", name, "\" does not exist"));
-  return RecordOf(row);
+  if (!found) return NoSuchTask(name);
+  return TaskOfRow(row);
 }
 
 absl::StatusOr<TaskRecord> SqliteRegistry::ReadExpectedTask(
     const std::string& name, std::optional<uint64_t> expected_version) const {
   DDPT_ASSIGN_OR_RETURN(TaskRecord task, ReadTask(name));
-  if (expected_version.has_value() && *expected_version != task.active_version) {
-    return absl::AbortedError(absl::StrCat("task \"", name, "\": the active version is ",
-                                           task.active_version, ", not the expected ",
-                                           *expected_version));
-  }
+  DDPT_RETURN_IF_ERROR(CheckExpected(task, expected_version));
   return task;
 }
 
@@ -271,17 +210,7 @@ absl::StatusOr<std::vector<TaskVersion>> SqliteRegistry::ReadVersions(const std:
   while (true) {
     DDPT_ASSIGN_OR_RETURN(const bool found, rows.Step());
     if (!found) return versions;
-    const auto version = static_cast<uint64_t>(rows.Int(0));
-    if (versions.empty() || versions.back().version != version) {
-      versions.push_back({name,
-                          version,
-                          rows.Text(1),
-                          PathOf(rows.Text(1)),
-                          rows.Int(3),
-                          static_cast<uint64_t>(rows.Int(2)),
-                          {}});
-    }
-    if (!rows.IsNull(4)) versions.back().attributes.emplace(rows.Text(4), rows.Text(5));
+    AddVersionRow(name, rows, versions);
   }
 }
 
@@ -289,21 +218,16 @@ absl::StatusOr<TaskVersion> SqliteRegistry::ReadVersion(const std::string& name,
                                                         uint64_t version) const {
   DDPT_ASSIGN_OR_RETURN(auto versions, ReadVersions(name, version, version));
   if (!versions.empty()) return std::move(versions.front());
-  return absl::NotFoundError(absl::StrCat("task \"", name, "\" has no version ", version));
+  return NoSuchVersion(name, version);
 }
 
 absl::Status SqliteRegistry::CheckRoom(const std::string& task) const {
   DDPT_ASSIGN_OR_RETURN(const uint64_t versions,
                         database_->QueryInt("SELECT COUNT(*) FROM versions WHERE task = ?", task));
-  if (versions >= options_.max_versions_per_task) {
-    return absl::ResourceExhaustedError(absl::StrCat("task \"", task, "\" has the limit of ",
-                                                     options_.max_versions_per_task, " versions"));
-  }
+  DDPT_RETURN_IF_ERROR(CheckVersionLimit(task, versions, options_.limits));
   if (versions > 0) return absl::OkStatus();
   DDPT_ASSIGN_OR_RETURN(const uint64_t tasks, database_->QueryInt("SELECT COUNT(*) FROM tasks"));
-  if (tasks < options_.max_tasks) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("the registry has the limit of ", options_.max_tasks, " tasks"));
+  return CheckTaskLimit(tasks, options_.limits);
 }
 
 absl::StatusOr<uint64_t> SqliteRegistry::InsertVersion(
@@ -329,23 +253,23 @@ absl::StatusOr<uint64_t> SqliteRegistry::InsertVersion(
 
 absl::StatusOr<std::vector<std::string>> SqliteRegistry::Prune(const std::string& task) {
   std::vector<std::string> digests;
-  if (options_.versions_kept == 0) return digests;
+  if (options_.limits.versions_kept == 0) return digests;
   constexpr std::string_view kOld =
       " FROM versions WHERE task = ?1"
       " AND version NOT IN (SELECT version FROM versions WHERE task = ?1"
       "                     ORDER BY version DESC LIMIT ?2)"
       " AND version NOT IN (SELECT version FROM activations WHERE task = ?1"
       "                     ORDER BY id DESC LIMIT 2)";
-  DDPT_ASSIGN_OR_RETURN(
-      SqliteStatement rows,
-      database_->Prepare(absl::StrCat("SELECT digest", Piece(kOld)), task, options_.versions_kept));
+  DDPT_ASSIGN_OR_RETURN(SqliteStatement rows,
+                        database_->Prepare(absl::StrCat("SELECT digest", Piece(kOld)), task,
+                                           options_.limits.versions_kept));
   while (true) {
     DDPT_ASSIGN_OR_RETURN(const bool found, rows.Step());
     if (!found) break;
     digests.push_back(rows.Text(0));
   }
   DDPT_RETURN_IF_ERROR(
-      database_->Run(absl::StrCat("DELETE", Piece(kOld)), task, options_.versions_kept));
+      database_->Run(absl::StrCat("DELETE", Piece(kOld)), task, options_.limits.versions_kept));
   return digests;
 }
 
@@ -366,28 +290,16 @@ absl::Status SqliteRegistry::Touch(const std::string& task) {
                         options_.clock->WallMicros(), task);
 }
 
+absl::StatusOr<bool> SqliteRegistry::IsUsed(const std::string& digest) const {
+  DDPT_ASSIGN_OR_RETURN(
+      const int64_t users,
+      database_->QueryInt("SELECT COUNT(*) FROM versions WHERE digest = ?", digest));
+  return users > 0;
+}
+
 void SqliteRegistry::RemoveIfUnused(const std::string& digest) {
-  const auto users = database_->QueryInt(kCountUsers, digest);
-  std::error_code ignored;  // what stays is removed at the next Open
-  if (users.ok() && *users == 0) std::filesystem::remove(PathOf(digest), ignored);
-}
-
-absl::Status SqliteRegistry::RemoveOrphans() {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(denoisers_, error)) {
-    const std::string digest = DigestOfFile(entry.path().filename().string(), kFileSuffix);
-    if (digest.empty()) continue;
-    DDPT_ASSIGN_OR_RETURN(const int64_t users, database_->QueryInt(kCountUsers, digest));
-    std::error_code ignored;
-    if (users == 0 || entry.path() != PathOf(digest))
-      std::filesystem::remove(entry.path(), ignored);
-  }
-  if (!error) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("cannot list ", denoisers_, ": ", error.message()));
-}
-
-std::string SqliteRegistry::PathOf(const std::string& digest) const {
-  return absl::StrCat(denoisers_, "/", digest, kFileSuffix);
+  const auto used = IsUsed(digest);
+  if (used.ok() && !*used) files_->Remove(digest);
 }
 
 }  // namespace ddpt

@@ -6,10 +6,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/clock.h"
-#include "core/base/file.h"
+#include "core/registry/denoiser_files.h"
 #include "core/registry/registry.h"
 #include "core/registry/sqlite_database.h"
 
@@ -17,19 +18,13 @@ namespace ddpt {
 
 struct SqliteRegistryOptions {
   std::string state_directory;  // created where it is missing
-  uint64_t max_tasks = 4096;
-  uint64_t max_versions_per_task = 1000;
-  // An import forgets a task's older versions, but for the active one and the one that a rollback
-  // leads to. 0: none.
-  uint64_t versions_kept = 0;
+  RegistryLimits limits = {};
   const Clock* clock = &SystemClock();  // not owned, never null
 };
 
 // The registry of one server in one directory:
-//   <state>/ddpt.sqlite3                      the records
-//   <state>/denoisers/<sha256>.safetensors    the files; written before, and removed after, the
-//                                             records that name them
-//   <state>/lock                              held as long as the object lives
+//   <state>/ddpt.sqlite3    the records
+//   DenoiserFiles           written before, and removed after, the records that name them
 // Files without a record, as a crash in between leaves them, are removed when the registry opens.
 class SqliteRegistry final : public Registry {
  public:
@@ -44,6 +39,7 @@ class SqliteRegistry final : public Registry {
   absl::StatusOr<TaskRecord> GetTask(const std::string& name) const override;
   absl::StatusOr<std::vector<TaskVersion>> ListVersions(const std::string& name) const override;
   absl::StatusOr<TaskVersion> GetVersion(const std::string& name, uint64_t version) const override;
+  absl::StatusOr<std::string> FetchDenoiser(const std::string& digest) override;
   absl::StatusOr<TaskRecord> PromoteTask(const std::string& name, uint64_t version,
                                          std::optional<uint64_t> expected_version) override;
   absl::StatusOr<TaskRecord> RollbackTask(const std::string& name,
@@ -52,8 +48,9 @@ class SqliteRegistry final : public Registry {
                           std::optional<uint64_t> expected_version) override;
 
  private:
-  SqliteRegistry(SqliteRegistryOptions options, std::unique_ptr<FileLock> lock,
-                 std::unique_ptr<SqliteDatabase> database);
+  SqliteRegistry(SqliteRegistryOptions options, std::unique_ptr<DenoiserFiles> files,
+                 std::unique_ptr<SqliteDatabase> database)
+      : options_(std::move(options)), files_(std::move(files)), database_(std::move(database)) {}
 
   // The caller holds mutex_ from here on.
   absl::StatusOr<TaskRecord> ReadTask(const std::string& name) const;
@@ -70,14 +67,11 @@ class SqliteRegistry final : public Registry {
                                          const std::map<std::string, std::string>& attributes);
   absl::Status Activate(const std::string& task, uint64_t version);
   absl::Status Touch(const std::string& task);
+  absl::StatusOr<bool> IsUsed(const std::string& digest) const;
   void RemoveIfUnused(const std::string& digest);
-  absl::Status RemoveOrphans();
-
-  std::string PathOf(const std::string& digest) const;
 
   const SqliteRegistryOptions options_;
-  const std::string denoisers_;
-  const std::unique_ptr<FileLock> lock_;
+  const std::unique_ptr<DenoiserFiles> files_;
   // Held through imports and deletions, so that readers need not wait for a large file and no file
   // is removed between its writing and its record. Taken before mutex_.
   std::mutex files_mutex_;

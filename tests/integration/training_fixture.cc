@@ -56,6 +56,25 @@ v1::TrainRequest EndlessTraining(const std::string& operation_id) {
   return request;
 }
 
+v1::TrainRequest MediumTraining() {
+  v1::TrainRequest request = SmallTraining("medium");
+  request.mutable_options()->set_steps(120);
+  request.mutable_options()->set_checkpoint_every(10);
+  return request;
+}
+
+const std::string& UndisturbedDigest() {
+  static const std::string digest = [] {
+    TemporaryDirectory directory;
+    TestServer server(TrainingConfig(directory.path()));
+    const auto job = TrainingClient(server.channel()).TrainToTheEnd(MediumTraining());
+    EXPECT_TRUE(job.ok()) << job.status();
+    EXPECT_EQ(job->state(), v1::TrainingJob::STATE_SUCCEEDED) << job->error();
+    return job.value_or(v1::TrainingJob()).denoiser_digest();
+  }();
+  return digest;
+}
+
 void MakePrefix(v1::TrainRequest& request, v1::PrefixPlace place) {
   request.set_method(v1::METHOD_PREFIX_TUNING);
   v1::TrainingOptions& options = *request.mutable_options();

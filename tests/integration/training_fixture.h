@@ -23,6 +23,10 @@ Config TrainingConfig(const std::string& state);
 v1::TrainRequest SmallTraining(const std::string& operation_id);
 // The same for longer than a test takes, with no checkpoint on the way.
 v1::TrainRequest EndlessTraining(const std::string& operation_id);
+// 120 steps with a checkpoint after each tenth.
+v1::TrainRequest MediumTraining();
+// The digest that MediumTraining ends with when nothing disturbs it; the first call trains it.
+const std::string& UndisturbedDigest();
 // Makes it a search by BBT, small likewise.
 void MakeBlackBox(v1::TrainRequest& request);
 // Makes it prefix tuning.

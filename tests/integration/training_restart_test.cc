@@ -21,27 +21,6 @@ namespace {
 using std::chrono::steady_clock;
 using Job = v1::TrainingJob;
 
-// 120 steps with a checkpoint after each tenth.
-v1::TrainRequest MediumTraining() {
-  v1::TrainRequest request = SmallTraining("medium");
-  request.mutable_options()->set_steps(120);
-  request.mutable_options()->set_checkpoint_every(10);
-  return request;
-}
-
-// The digest that MediumTraining ends with when nothing disturbs it.
-const std::string& UndisturbedDigest() {
-  static const std::string digest = [] {
-    TemporaryDirectory directory;
-    TestServer server(TrainingConfig(directory.path()));
-    const auto job = TrainingClient(server.channel()).TrainToTheEnd(MediumTraining());
-    EXPECT_TRUE(job.ok()) << job.status();
-    EXPECT_EQ(job->state(), Job::STATE_SUCCEEDED) << job->error();
-    return job.value_or(Job()).denoiser_digest();
-  }();
-  return digest;
-}
-
 class TrainingRestartTest : public testing::Test {
  protected:
   TrainingRestartTest() { Restart(); }

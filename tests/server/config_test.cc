@@ -115,6 +115,18 @@ TEST(ConfigTest, BadDeviceIsAnError) {
   EXPECT_THAT(ErrorOf({"--device", "gpu"}), HasSubstr("auto, cpu, cuda:N"));
 }
 
+TEST(ConfigTest, ABadDatabaseIsAnErrorThatDoesNotTellThePassword) {
+  for (const char* url : {"mysql://u:secret@h/d", "postgresql://u:secret@[::1/d"}) {
+    const std::string error = ErrorOf({"--database", url});
+    EXPECT_THAT(error, HasSubstr("database: "));
+    EXPECT_THAT(error, testing::Not(HasSubstr("secret")));
+  }
+}
+
+TEST(ConfigTest, AJobLeaseIsLongEnoughToBeRenewed) {
+  EXPECT_THAT(ErrorOf({"--job-lease", "500ms"}), HasSubstr("job-lease: 500 ms is below 1s"));
+}
+
 TEST(ConfigTest, CertificateNeedsKey) {
   EXPECT_THAT(ErrorOf({"--tls-cert", "a.pem"}), HasSubstr("tls-key"));
 }

@@ -18,22 +18,25 @@ namespace {
 class Counting final : public JobWork {
  public:
   Counting(std::map<std::string, uint64_t>& saved, const std::string& id, uint64_t end,
-           std::shared_future<void> gate, std::function<void()> in_piece)
+           std::shared_future<void> gate, std::function<void()> in_piece, int& outages)
       : saved_(saved),
         id_(id),
         end_(end),
         gate_(std::move(gate)),
         in_piece_(std::move(in_piece)),
+        outages_(outages),
         count_(saved[id]) {}
 
   absl::StatusOr<Piece> Run(Job& job, const StopToken& stop) override {
     if (gate_.valid()) gate_.wait();
     if (stop.stopped()) return stop.status();
+    if (outages_ > 0 && outages_-- > 0) return absl::UnavailableError("its data are out of reach");
     if (in_piece_) in_piece_();
     job.step = ++count_;
     return Piece{count_ == end_ ? Next::kFinish : Next::kSave, "counted"};
   }
-  absl::Status Save() override {
+  absl::Status Save(const Job&) override {
+    if (outages_ > 0 && outages_-- > 0) return absl::UnavailableError("no way to save");
     saved_[id_] = count_;
     return absl::OkStatus();
   }
@@ -48,6 +51,7 @@ class Counting final : public JobWork {
   const uint64_t end_;
   const std::shared_future<void> gate_;
   const std::function<void()> in_piece_;
+  int& outages_;  // calls that are still to fail
   uint64_t count_;
 };
 
@@ -65,8 +69,9 @@ class JobRunnerTest : public testing::Test {
     JobRunner::Options options;
     options.make_work = [this](const Job& job) -> absl::StatusOr<std::unique_ptr<JobWork>> {
       if (job.task == "bad") return absl::DataLossError("its data are gone");
-      return std::make_unique<Counting>(saved_, job.id, 5, gate_, in_piece_);
+      return std::make_unique<Counting>(saved_, job.id, 5, gate_, in_piece_, outages_);
     };
+    options.retry_after = std::chrono::milliseconds(1);
     runner_ = *JobRunner::Create(*store_, *pool_, std::move(options));
   }
   void Block() { gate_ = opened_.get_future().share(); }
@@ -104,6 +109,7 @@ class JobRunnerTest : public testing::Test {
   std::shared_future<void> gate_;
   bool released_ = false;
   std::function<void()> in_piece_;
+  int outages_ = 0;
   std::unique_ptr<SqliteJobStore> store_;
   std::unique_ptr<StreamPool> pool_;
   std::unique_ptr<JobRunner> runner_;
@@ -154,6 +160,13 @@ TEST_F(JobRunnerTest, FailureIsToldAndTheNextJobRuns) {
   EXPECT_EQ(Await(good.id, {JobState::kSucceeded}).step, 5u);
   EXPECT_EQ(store_->GetJob(bad.id)->state, JobState::kFailed);
   EXPECT_EQ(store_->GetJob(bad.id)->error, "its data are gone");
+}
+
+TEST_F(JobRunnerTest, WhatIsOutOfReachIsTriedAgain) {
+  in_piece_ = [&] { outages_ = 1; };  // then the Save fails once
+  outages_ = 2;
+  StartRunner();
+  EXPECT_EQ(Await(Submit("a").id, {JobState::kSucceeded}).step, 5u);
 }
 
 TEST_F(JobRunnerTest, CancelEndsARunningJob) {
