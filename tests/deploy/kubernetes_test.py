@@ -10,8 +10,8 @@ import unittest
 import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
-FOLDERS = ("base", "fetched-model", "overlays/cpu", "overlays/gpu", "overlays/tls", "autoscaling-hpa", "autoscaling-keda", "monitoring")
-SERVERS = FOLDERS[:5]
+SERVERS = ("base", "fetched-model", "overlays/cpu", "overlays/fleet", "overlays/gpu", "overlays/tls")
+FOLDERS = SERVERS + ("autoscaling-hpa", "autoscaling-keda", "monitoring")
 KUBECTL = shutil.which(os.environ.get("KUBECTL", "kubectl"))
 # server.cc: for work that was told to stop, and for last answers.
 STOP_SECONDS = 10 + 1
@@ -157,6 +157,15 @@ class RenderedTest(unittest.TestCase):
             for item in self.rendered[folder]:
                 if item["kind"] == "NetworkPolicy":
                     self.assertEqual(item["spec"]["podSelector"], spec["selector"])
+
+    def test_the_fleet_shares_a_database_that_it_may_reach(self):
+        fleet = self.one("overlays/fleet", "StatefulSet")["spec"]
+        self.assertGreater(fleet["replicas"], self.one("overlays/fleet", "PodDisruptionBudget")["spec"]["maxUnavailable"])
+        variables = {variable["name"]: variable for variable in fleet["template"]["spec"]["containers"][0]["env"]}
+        self.assertIn("secretKeyRef", variables["DDPT_DATABASE"]["valueFrom"])
+        ports = {port["port"] for item in self.rendered["overlays/fleet"] if item["kind"] == "NetworkPolicy"
+                 for rule in item["spec"].get("egress", []) for port in rule["ports"]}
+        self.assertLessEqual({53, 5432}, ports)
 
     def test_autoscalers_scale_the_servers(self):
         stateful_set = self.one("base", "StatefulSet")
