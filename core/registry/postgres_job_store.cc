@@ -245,9 +245,10 @@ absl::Status PostgresJobStore::LeaveJob(const Job& job) {
 absl::Status PostgresJobStore::SaveCheckpoint(const Job& job, std::string_view state) {
   DDPT_RETURN_IF_ERROR(CheckCheckpoint(state));
   return database_.Transaction([&](PostgresTransaction& transaction) -> absl::Status {
+    // The job's row last: who renews its lease waits for it.
+    DDPT_RETURN_IF_ERROR(PutBlob(transaction, BlobOf(job.id), state));
     DDPT_RETURN_IF_ERROR(LockJob(transaction, job).status());
-    DDPT_RETURN_IF_ERROR(StoreFigures(transaction, job));
-    return PutBlob(transaction, BlobOf(job.id), state);
+    return StoreFigures(transaction, job);
   });
 }
 
