@@ -11,21 +11,10 @@
 namespace ddpt {
 namespace {
 
-constexpr std::array<const char*, kFigureNames.size()> kTitles = {"BLEU-4",
-                                                                  "  CoNaLa",
-                                                                  "  CodeXGLUE",
-                                                                  "  Hugging Face",
-                                                                  "  sacrebleu",
-                                                                  "chrF",
-                                                                  "ROUGE-L",
-                                                                  "METEOR",
-                                                                  "exact",
-                                                                  "CodeBLEU",
-                                                                  "  strict",
-                                                                  "  n-gram",
-                                                                  "  weighted",
-                                                                  "  syntax",
-                                                                  "  data flow"};
+constexpr std::array<const char*, kFigureNames.size()> kTitles = {
+    "BLEU-4",   "  CoNaLa", "  CodeXGLUE", "  Hugging Face", "  sacrebleu",
+    "chrF",     "ROUGE-L",  "METEOR",      "exact",          "CodeBLEU",
+    "  strict", "  n-gram", "  weighted",  "  syntax",       "  data flow"};
 
 // How many of them the report has.
 size_t FigureCount(const EvaluationReport& report) {

@@ -90,8 +90,8 @@ void Decoder::Run(StepMember& member, KvRows& state, const int64_t* ids) const {
     });
     PrepareAttended(member, state, layer.out.type());
     member.Multiply(layer.out.view(), normed, buffers.x.data(), /*add=*/true);
-    member.Multiply(layer.outer.view(), buffers.prepared_inner.view(buffers.rows),
-                    buffers.x.data(), /*add=*/true);
+    member.Multiply(layer.outer.view(), buffers.prepared_inner.view(buffers.rows), buffers.x.data(),
+                    /*add=*/true);
     member.Sync();
   }
   LookAtEncoder(member, state);

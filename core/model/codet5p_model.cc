@@ -209,8 +209,7 @@ class Model : public LanguageModel {
                         const at::Tensor& normed, const at::Tensor& positions) const {
     const at::Tensor queries =
         cross_.QueryHeads(cross_.Query(normed), decoder_rotary_.At(positions));
-    return Finish(base, Attend(queries, cross.key, cross.value, cross_bias))
-        .squeeze(1);
+    return Finish(base, Attend(queries, cross.key, cross.value, cross_bias)).squeeze(1);
   }
 
   const ModelGeometry geometry_;

@@ -35,8 +35,7 @@ void PreparedBuffer::Fit(size_t rows, size_t inputs) {
 void KvRows::Buffers::Fit(const StepWidths& wanted, size_t wanted_rows, size_t wanted_tokens) {
   constexpr size_t kTokensMore = 256;
   if (wanted_rows != rows) {
-    logits = at::empty({static_cast<int64_t>(wanted_rows),
-                        static_cast<int64_t>(wanted.vocabulary)},
+    logits = at::empty({static_cast<int64_t>(wanted_rows), static_cast<int64_t>(wanted.vocabulary)},
                        at::kFloat);
   }
   if (wanted_rows > rows || wanted_tokens > tokens) {
@@ -80,8 +79,8 @@ void StepMember::Attend(const KvLayout& layout, const KvSequence& there, size_t 
   std::copy_n(query, layout.head_width, own.query.data());
   std::fill(own.query.data() + layout.head_width, own.query.data() + width, 0.0f);
   there.List(layout, layer, head, own.keys, own.values);
-  const AttentionView view{own.keys.data(), own.values.data(), layout.bfloat16, width,
-                           there.length(),  scale,             bias};
+  const AttentionView view{
+      own.keys.data(), own.values.data(), layout.bfloat16, width, there.length(), scale, bias};
   kernels.attend(view, own.query.data(), own.scores.data(), own.found.data());
   std::copy_n(own.found.data(), layout.head_width, out);
 }

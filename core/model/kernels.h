@@ -65,7 +65,8 @@ struct ModelKernels {
   // being 32767, and `scale` set.
   void (*prepare)(MatrixType type, const float* x, size_t inputs, std::byte* prepared,
                   float* scale);
-  // out[row * stride + o] = W x + bias, or, where `add`, that much more, for the outputs of `range`.
+  // out[row * stride + o] = W x + bias, or, where `add`, that much more, for the outputs of
+  // `range`.
   void (*multiply)(const MatrixView& matrix, OutputRange range, const PreparedRows& in, float* out,
                    size_t stride, bool add);
   // out [width] = softmax(scale q K + bias) V; q is [width]; `scores` has room for the tokens of

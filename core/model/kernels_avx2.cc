@@ -83,9 +83,7 @@ struct Bfloat16Product {
     return _mm256_fmadd_ps(weights.odd, inputs.odd, sum);
   }
   static Vector Floats(Sum sum) { return {sum}; }
-  static size_t Place(size_t input) {
-    return input / 16 * 16 + input % 2 * 8 + input % 16 / 2;
-  }
+  static size_t Place(size_t input) { return input / 16 * 16 + input % 2 * 8 + input % 16 / 2; }
   static void Prepare(const float* __restrict x, size_t n, float* __restrict to, float*) {
     for (size_t i = 0; i < n; ++i) to[Place(i)] = x[i];
   }

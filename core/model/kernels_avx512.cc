@@ -35,9 +35,7 @@ struct Bfloat16Product {
     return _mm512_fmadd_ps(weights.odd, inputs.odd, sum);
   }
   static Vector Floats(Sum sum) { return {sum}; }
-  static size_t Place(size_t input) {
-    return input / 32 * 32 + input % 2 * 16 + input % 32 / 2;
-  }
+  static size_t Place(size_t input) { return input / 32 * 32 + input % 2 * 16 + input % 32 / 2; }
   static void Prepare(const float* __restrict x, size_t n, float* __restrict to, float*) {
     for (size_t i = 0; i < n; ++i) to[Place(i)] = x[i];
   }

@@ -39,8 +39,7 @@ constexpr ModelKernels kKernels = MakeKernels("avx512_bf16");
 }  // namespace
 
 const ModelKernels* Avx512Bf16ModelKernels() {
-  static const bool can = Avx512ModelKernels() != nullptr &&
-                          __builtin_cpu_supports("avx512vnni") &&
+  static const bool can = Avx512ModelKernels() != nullptr && __builtin_cpu_supports("avx512vnni") &&
                           __builtin_cpu_supports("avx512bf16");
   return can ? &kKernels : nullptr;
 }

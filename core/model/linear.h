@@ -10,10 +10,11 @@
 
 namespace ddpt {
 
-// y = x W^T + b, with W in the dtype of x or in int8 with one bfloat16 scale an output (then x and y
-// are bfloat16). On a processor, where nothing is to be differentiated, a row of y is the same bits
-// whatever rows there are besides, but for bfloat16 weights. Differentiable with respect to x, and to W and b where they are floating and require
-// it. Shares the memory of the weights. Thread-safe.
+// y = x W^T + b, with W in the dtype of x or in int8 with one bfloat16 scale an output (then x and
+// y are bfloat16). On a processor, where nothing is to be differentiated, a row of y is the same
+// bits whatever rows there are besides, but for bfloat16 weights. Differentiable with respect to x,
+// and to W and b where they are floating and require it. Shares the memory of the weights.
+// Thread-safe.
 class Linear {
  public:
   Linear() = default;  // undefined: not to be called
@@ -41,7 +42,7 @@ class Linear {
   // Of the outputs first..first+count-1.
   Linear Slice(int64_t first, int64_t count) const;
 
-  at::Tensor weight_, scale_, bias_;         // scale_, bias_ undefined where there is none
+  at::Tensor weight_, scale_, bias_;       // scale_, bias_ undefined where there is none
   at::Tensor scale_floats_, bias_floats_;  // of a map on the processor, in float32
 };
 

@@ -225,8 +225,7 @@ class WeightSink {
     const at::TensorOptions options = at::TensorOptions(device).dtype(ComputeType(dtype));
     finite_ = at::ones({}, options.dtype(at::kBool));
     const bool packed = dtype == ModelDtype::kInt8 && IsMatrix(name, shape);
-    weight_ = (*out)[name] =
-        memory->Empty(shape, packed ? options.dtype(at::kChar) : options);
+    weight_ = (*out)[name] = memory->Empty(shape, packed ? options.dtype(at::kChar) : options);
     if (!packed) return;
     const std::string prefix = name.substr(0, name.rfind('.'));
     scale_ = (*out)[prefix + kScaleOf] = at::empty({shape[0]}, options);

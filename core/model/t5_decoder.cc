@@ -12,7 +12,8 @@
 namespace ddpt::t5 {
 namespace {
 
-constexpr char kRelativeBias[] = "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight";
+constexpr char kRelativeBias[] =
+    "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight";
 
 }  // namespace
 

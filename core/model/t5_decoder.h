@@ -50,8 +50,8 @@ class Decoder {
   const at::Tensor embedding_;
   const Linear head_;
   const float head_scale_;
-  const int64_t middle_;   // distance 0 in the bias
-  at::Tensor bias_;        // [H, distances] float32
+  const int64_t middle_;  // distance 0 in the bias
+  at::Tensor bias_;       // [H, distances] float32
   std::vector<Layer> layers_;
   const at::Tensor norm_;
 };

@@ -39,7 +39,8 @@ at::Tensor WeightMemory::Empty(const std::vector<int64_t>& shape,
   }
   char* const memory = end_ - left_;
   left_ -= bytes;
-  return at::from_blob(memory, shape, [region = region_](void*) {}, options);
+  return at::from_blob(
+      memory, shape, [region = region_](void*) {}, options);
 }
 
 }  // namespace ddpt

@@ -151,12 +151,12 @@ std::string NameOf(const std::tuple<const char*, MatrixType>& param) {
   return std::string(std::get<0>(param)) + "_" + types[static_cast<size_t>(std::get<1>(param))];
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, ProductTest,
-    testing::Combine(testing::Values("avx2", "avx512", "avx512_bf16"),
-                     testing::Values(MatrixType::kFloat32, MatrixType::kBfloat16,
-                                     MatrixType::kInt8)),
-    [](const auto& info) { return NameOf(info.param); });
+INSTANTIATE_TEST_SUITE_P(All, ProductTest,
+                         testing::Combine(testing::Values("avx2", "avx512", "avx512_bf16"),
+                                          testing::Values(MatrixType::kFloat32,
+                                                          MatrixType::kBfloat16,
+                                                          MatrixType::kInt8)),
+                         [](const auto& info) { return NameOf(info.param); });
 
 TEST_P(ProductTest, EqualsTheExactProductOfOddShapes) {
   for (const size_t inputs : {1, 3, 16, 31, 33, 64, 100, 1024, 1057, 2100}) {
@@ -281,8 +281,13 @@ TEST_P(ModelKernelsTest, AttentionEqualsTheExactOne) {
       for (const size_t tokens : {1, 5, 16, 17, 70}) {
         const Past past(tokens, width, bfloat16);
         const Floats q = Random(width), bias = Random(tokens);
-        const AttentionView view{past.key_pointers.data(), past.value_pointers.data(), bfloat16,
-                                 width, tokens, 0.3f, bias.data()};
+        const AttentionView view{past.key_pointers.data(),
+                                 past.value_pointers.data(),
+                                 bfloat16,
+                                 width,
+                                 tokens,
+                                 0.3f,
+                                 bias.data()};
         Floats scores(tokens + kBlockTokens), found(width);
         kernels->attend(view, q.data(), scores.data(), found.data());
         const std::vector<double> exact = past.Exact(q, 0.3f, bias);

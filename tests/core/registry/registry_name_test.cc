@@ -1,6 +1,5 @@
-#include "core/registry/registry.h"
-
 #include "core/base/status.h"
+#include "core/registry/registry.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
