@@ -92,6 +92,8 @@ class Front final : public v1::PromptService::Service,
     const bool deaf = flaw_ == Flaw::kGoesOnAfterCancels;
     v1::GenerateRequest passed = *request;
     if (flaw_ == Flaw::kIgnoresPrompts) passed.clear_prompt();
+    // A small model is done with one long answer too soon to be seen at it.
+    if (deaf && passed.decoding().max_new_tokens() > 1000) passed.mutable_decoding()->set_n(16);
     const auto reader = code_->Generate(deaf ? &detached : propagated.get(), passed);
     v1::GenerateResponse message;
     for (int number = 0; reader->Read(&message); ++number) {
