@@ -84,6 +84,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateChannel(const Client::Optio
   DDPT_ASSIGN_OR_RETURN(auto credentials, Credentials(options));
   grpc::ChannelArguments arguments;
   arguments.SetLoadBalancingPolicyName("round_robin");
+  // A server that drains says so before it closes its connections: it gets no more calls.
+  arguments.SetServiceConfigJSON(R"({"healthCheckConfig": {"serviceName": ""}})");
   arguments.SetMaxReceiveMessageSize(options.max_message_bytes);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(options.keepalive.count()));

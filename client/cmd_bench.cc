@@ -376,6 +376,12 @@ void AddServe(CLI::App& bench, Session& session) {
   command->add_option("--seconds", flags->seconds, "How long")
       ->check(CLI::Range(0.1, 1e6))
       ->capture_default_str();
+  command
+      ->add_option("--rate", flags->options.rate,
+                   "Requests a second of all clients; default: as fast as answers come")
+      ->check(CLI::Range(0.1, 1e6));
+  command->add_flag("--retry", flags->options.retry,
+                    "Repeat what was refused for the moment, as other commands do");
   command->add_option("--seeds", flags->options.seeds, "Different seeds")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();

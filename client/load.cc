@@ -78,15 +78,23 @@ class Tally {
   std::map<std::tuple<std::string, uint32_t, uint64_t>, std::string> digests_;
 };
 
-void RunClient(Client& client, const LoadOptions& options, size_t index, Clock::time_point end,
+void RunClient(Client& client, const LoadOptions& options, size_t index, Clock::time_point start,
                Tally& tally) {
   v1::SampleRequest request = options.request;
   v1::SamplingOptions& sampling = *request.mutable_sampling();
   request.set_task(options.tasks[index % options.tasks.size()]);
-  for (uint64_t turn = index; Clock::now() < end; ++turn) {
+  const Clock::time_point end = start + options.duration;
+  for (uint64_t turn = index;; ++turn) {
+    auto begin = Clock::now();
+    if (options.rate > 0) {
+      const uint64_t number = index + (turn - index) * options.clients;
+      begin = start + std::chrono::duration_cast<Clock::duration>(
+                          Seconds(static_cast<double>(number) / options.rate));
+    }
+    if (begin >= end) return;
+    std::this_thread::sleep_until(begin);
     sampling.set_seed(turn % options.seeds);
     if (!options.steps.empty()) sampling.set_steps(options.steps[turn % options.steps.size()]);
-    const auto begin = Clock::now();
     const auto response = client.Sample(request);
     if (response.ok()) {
       tally.Succeeded(request, *response, Seconds(Clock::now() - begin).count());
@@ -142,7 +150,7 @@ double Percentile(const std::vector<double>& values, double share) {
 
 absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
   Client::Options connection = options.connection;
-  connection.retry.max_attempts = 1;
+  if (!options.retry) connection.retry.max_attempts = 1;
   DDPT_ASSIGN_OR_RETURN(const auto client, Client::Create(connection));
   for (const std::string& name : options.tasks) {
     v1::GetTaskRequest task;
@@ -157,8 +165,7 @@ absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
   const auto begin = Clock::now();
   std::vector<std::thread> clients;
   for (size_t i = 0; i < options.clients; ++i) {
-    clients.emplace_back(
-        [&, i] { RunClient(*client, options, i, begin + options.duration, tally); });
+    clients.emplace_back([&, i] { RunClient(*client, options, i, begin, tally); });
   }
   for (std::thread& thread : clients) thread.join();
   LoadResult result = tally.Finish(Seconds(Clock::now() - begin).count());

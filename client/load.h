@@ -12,13 +12,18 @@
 namespace ddpt {
 
 // Load on a server: clients that each send a Sample request, wait for the answer, check it and send
-// the next. Tasks are dealt out to the clients in turn; every client takes the step counts in turn.
+// the next, at once or at its time. Tasks are dealt out to the clients in turn; every client takes
+// the step counts in turn.
 struct LoadOptions {
-  Client::Options connection;  // `retry` is not used: every request is made once
+  Client::Options connection;
+  bool retry = false;         // as `connection` says; else every request is made once
   v1::SampleRequest request;  // its task, sampling.steps and sampling.seed are set for each request
   std::vector<std::string> tasks;    // at least one
   std::vector<uint32_t> steps = {};  // empty: those of `request`
   size_t clients = 64;
+  // Requests a second of all clients together, sent at even distances of time; latencies then count
+  // from that time, also where a client was late. 0: each client sends when it has its answer.
+  double rate = 0;
   std::chrono::milliseconds duration{60'000};
   // Requests use the seeds 0..seeds-1 in turn; answers of one task, step count and seed must be
   // equal byte for byte.

@@ -166,5 +166,18 @@ TEST_F(ClientServerTest, LoadFindsEqualBytesAndEqualCounts) {
   EXPECT_EQ(result->ok_by_task.at("sql") + result->ok_by_task.at("sh"), result->ok);
 }
 
+TEST_F(ClientServerTest, LoadAtARateSendsSoManyRequests) {
+  Import();
+  LoadOptions options;
+  options.connection.target = server_.server().address();
+  options.tasks = {"sql"};
+  options.clients = 3;
+  options.rate = 200;
+  options.duration = std::chrono::milliseconds(100);
+  const auto result = RunLoad(options);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->ok, 20u);
+}
+
 }  // namespace
 }  // namespace ddpt
