@@ -25,10 +25,21 @@ class Numbering {
     std::vector<uint32_t> numbers(nodes.size());
     // Unnamed nodes are not shown, but their children are in their place.
     absl::flat_hash_map<uint32_t, std::vector<Part>> unnamed;
+    absl::flat_hash_map<uint32_t, std::vector<const HiddenToken*>> hidden;
+    for (const HiddenToken& token : tree.hidden()) hidden[token.parent].push_back(&token);
     std::vector<Part> parts;
     for (auto node = static_cast<uint32_t>(nodes.size()); node-- > 0;) {
       parts.clear();
+      const auto tokens = hidden.find(node);
+      size_t shown = 0;
+      const auto show_hidden = [&](uint32_t before) {
+        if (tokens == hidden.end()) return;
+        for (; shown < tokens->second.size() && tokens->second[shown]->before <= before; ++shown) {
+          parts.push_back({"", NumberOfToken(*tokens->second[shown])});
+        }
+      };
       tree.ForEachChild(node, [&](uint32_t child) {
+        show_hidden(child);
         if (IsShown(nodes[child])) {
           parts.push_back({nodes[child].field, numbers[child]});
         } else if (nodes[child].children > 0) {
@@ -37,6 +48,7 @@ class Numbering {
           }
         }
       });
+      show_hidden(nodes[node].past);
       numbers[node] = NumberOf(nodes[node], code, parts);
       if (!IsShown(nodes[node]) && !parts.empty()) unnamed[node] = parts;
     }
@@ -64,8 +76,17 @@ class Numbering {
       key_ += '\0';
       key_.append(reinterpret_cast<const char*>(&part.number), sizeof(part.number));
     }
-    const auto next = static_cast<uint32_t>(numbers_.size());
-    return numbers_.try_emplace(key_, next).first->second;
+    return NumberOfKey(key_);
+  }
+
+  uint32_t NumberOfToken(const HiddenToken& token) {
+    key_ = token.named ? "\1" : "\1\2";
+    key_ += token.kind;
+    return NumberOfKey(key_);
+  }
+
+  uint32_t NumberOfKey(const std::string& key) {
+    return numbers_.try_emplace(key, static_cast<uint32_t>(numbers_.size())).first->second;
   }
 
   absl::flat_hash_map<std::string, uint32_t> numbers_;

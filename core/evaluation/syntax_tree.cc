@@ -2,7 +2,9 @@
 
 #include <tree_sitter/api.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,6 +22,7 @@ namespace ddpt {
 namespace {
 
 constexpr uint64_t kTimeoutMicros = 10'000'000;
+constexpr uint32_t kMaxPrintedDepth = 950;  // printing calls itself for each level
 
 constexpr std::array<std::pair<std::string_view, CodeLanguage>, 5> kLanguages = {
     {{"python", CodeLanguage::kPython},
@@ -75,6 +78,51 @@ std::vector<SyntaxNode> Flatten(TSNode root) {
   return nodes;
 }
 
+// Reads a tree's S-expression, which alone tells of hidden tokens. Its groups are the named and the
+// missing nodes in their order, and those.
+std::vector<HiddenToken> HiddenTokens(std::string_view tree, const std::vector<SyntaxNode>& nodes) {
+  constexpr std::string_view kMissing = "(MISSING ", kError = "(UNEXPECTED '";
+  std::vector<HiddenToken> hidden;
+  std::vector<uint32_t> open;  // the groups that have begun
+  uint32_t met = 0;            // the nodes before it
+  for (size_t i = tree.find('('); i < tree.size(); i = tree.find_first_of("()", i + 1)) {
+    if (tree[i] == ')') {
+      open.pop_back();
+      continue;
+    }
+    uint32_t next = met;
+    while (next < nodes.size() && !nodes[next].named && !nodes[next].missing) ++next;
+    std::string_view rest = tree.substr(i);
+    if (rest.starts_with(kMissing)) {
+      rest.remove_prefix(kMissing.size());
+      // What is quoted may be a bracket itself.
+      const bool named = rest[0] != '"';
+      const size_t end = named ? rest.find(')') : rest.find("\")", 2) + 1;
+      i += kMissing.size() + end;
+      const std::string_view kind = named ? rest.substr(0, end) : rest.substr(1, end - 2);
+      if (next < nodes.size() && nodes[next].missing && nodes[next].kind == kind) {
+        met = next + 1;
+      } else {
+        hidden.push_back({open.back(), met, std::string(kind), named});
+      }
+      continue;
+    }
+    if (rest.starts_with(kError)) i += rest.find("')", kError.size() + 1);
+    open.push_back(next);
+    met = next + 1;
+  }
+  return hidden;
+}
+
+std::vector<HiddenToken> FindHiddenTokens(TSNode root, const std::vector<SyntaxNode>& nodes) {
+  const bool deep = std::any_of(nodes.begin(), nodes.end(), [](const SyntaxNode& node) {
+    return node.depth > kMaxPrintedDepth;
+  });
+  if (!ts_node_has_error(root) || deep) return {};
+  const std::unique_ptr<char, void (*)(void*)> tree(ts_node_string(root), std::free);
+  return HiddenTokens(tree.get(), nodes);
+}
+
 }  // namespace
 
 std::optional<CodeLanguage> CodeLanguageOf(std::string_view name) {
@@ -107,7 +155,10 @@ absl::StatusOr<SyntaxTree> SyntaxTree::Parse(std::string_view code, CodeLanguage
     return absl::InvalidArgumentError(
         absl::StrCat("code of ", code.size(), " bytes; at most ", kMaxBytes, " are parsed"));
   }
-  const std::unique_ptr<TSParser, void (*)(TSParser*)> parser(ts_parser_new(), ts_parser_delete);
+  // It keeps its memory from one code to the next.
+  thread_local const std::unique_ptr<TSParser, void (*)(TSParser*)> parser(ts_parser_new(),
+                                                                           ts_parser_delete);
+  ts_parser_reset(parser.get());
   ts_parser_set_language(parser.get(), GrammarOf(language));
   ts_parser_set_timeout_micros(parser.get(), kTimeoutMicros);
   SyntaxTree tree;
@@ -117,7 +168,9 @@ absl::StatusOr<SyntaxTree> SyntaxTree::Parse(std::string_view code, CodeLanguage
     return absl::DeadlineExceededError(
         absl::StrCat("code of ", code.size(), " bytes was not parsed within 10 seconds"));
   }
-  tree.nodes_ = Flatten(ts_tree_root_node(tree.tree_.get()));
+  const TSNode root = ts_tree_root_node(tree.tree_.get());
+  tree.nodes_ = Flatten(root);
+  tree.hidden_ = FindHiddenTokens(root, tree.nodes_);
   return tree;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -36,6 +37,14 @@ struct SyntaxNode {
   bool missing;       // put in where the code lacks it
 };
 
+// A token that the code lacks, and that there is no node for: the end of a statement.
+struct HiddenToken {
+  uint32_t parent;  // the node that it is in
+  uint32_t before;  // the nodes of the parent from this one on stand behind it
+  std::string kind;
+  bool named;
+};
+
 // The concrete syntax tree that tree-sitter makes of code, errors and all. A move keeps the nodes.
 class SyntaxTree {
  public:
@@ -49,6 +58,9 @@ class SyntaxTree {
   // In the order in which they begin, each before its children. The first is the root, and never
   // lacks. Kinds and fields live as long as the program.
   const std::vector<SyntaxNode>& nodes() const { return nodes_; }
+
+  // In the order of the code; none of trees deeper than 950 levels.
+  const std::vector<HiddenToken>& hidden() const { return hidden_; }
 
   // The node of that field among the children of `node`, the first of them; 0: none.
   uint32_t Child(uint32_t node, std::string_view field) const;
@@ -71,6 +83,7 @@ class SyntaxTree {
 
   std::unique_ptr<TSTree, Delete> tree_;
   std::vector<SyntaxNode> nodes_;
+  std::vector<HiddenToken> hidden_;
 };
 
 }  // namespace ddpt

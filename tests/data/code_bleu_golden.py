@@ -128,6 +128,7 @@ BY_HAND = [
     ["x = (1", "x = (1)"], ["x = 'a", "x = 'a'"], ["a = b = c", "d = e = f"], ["a\u00a0= b", "a = b"], ["f(x, y)\n" * 3, "f(x, y)\n" * 2],
     ["x = y\nz = x\nw = z + x", "a = b\nc = a\nd = c + a"], ["\u00e4 = \u00f6\nx = \u00e4", "a = o\nx = a"], ["$ ? ` \\", "x = 1"],
     ["x = y;;\nz", "x = y"], ["a.b.c(d)[e] = f", "a.b = c"], ["/* x */ y = 1 // z", "# x\ny = 1  # z"],
+    ["#define A", "#define A 1\nx = A"], ["x: 'a' y -= 2; z = 1", "x: 'a'\ny -= 2; z = 1"],
 ]
 PYTHON_BY_HAND = [
     ["'doc'\nx = y", "x = y"], ["def f():\n    'doc'\n    return 'x'", "def f():\n    return 'x'"], ["x = 'a\\\nb'\ny = x", "x = 'ab'\ny = x"],

@@ -40,5 +40,21 @@ TEST(SyntaxTreeTest, WhatIsMissingIsTold) {
   EXPECT_EQ(tree.nodes().back().kind, ";");
 }
 
+TEST(SyntaxTreeTest, HiddenTokensAreToldWithTheirPlace) {
+  const SyntaxTree tree = SyntaxTree::Parse("x: 'a(' y -= 2; z = 1", CodeLanguage::kPython).value();
+  ASSERT_EQ(tree.hidden().size(), 1u);
+  EXPECT_EQ(tree.hidden()[0].kind, "_newline");
+  EXPECT_EQ(tree.hidden()[0].parent, 0u);
+  const SyntaxNode& last_before = tree.nodes()[tree.hidden()[0].before - 1];
+  EXPECT_EQ(last_before.end, 7u);
+}
+
+TEST(SyntaxTreeTest, HiddenTokensMayHaveNoName) {
+  const SyntaxTree tree = SyntaxTree::Parse("#define A", CodeLanguage::kC).value();
+  ASSERT_EQ(tree.hidden().size(), 1u);
+  EXPECT_FALSE(tree.hidden()[0].named);
+  EXPECT_EQ(tree.hidden()[0].parent, 1u);
+}
+
 }  // namespace
 }  // namespace ddpt
