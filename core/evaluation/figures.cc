@@ -49,7 +49,7 @@ ExampleCounts& ExampleCounts::operator+=(const ExampleCounts& other) {
   meteor += other.meteor;
   exact += other.exact;
   examples += other.examples;
-  code_bleu += other.code_bleu;
+  if (other.code_bleu.examples > 0) code_bleu += other.code_bleu;
   return *this;
 }
 

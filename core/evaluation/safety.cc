@@ -72,7 +72,7 @@ bool IsSecret(std::string_view name, std::string_view value) {
 bool BeginsSql(std::string_view text) {
   // As much as the longest beginning needs, behind brackets, prefix, quotes and white space.
   const size_t quote = text.find_first_of("'\"`");
-  if (quote == std::string_view::npos || quote > 3) return false;
+  if (quote > 3) return false;  // none, or behind more than a prefix
   text.remove_prefix(quote);
   text.remove_prefix(std::min(text.find_first_not_of("'\"` \t\n"), text.size()));
   const std::string lower = Lower(text.substr(0, 32));
