@@ -197,7 +197,8 @@ void JobRunner::HoldJob(const Job& job, const std::stop_token& ended) {
       if (now->cancel_requested) running_stop_->Cancel();
       continue;
     }
-    Trouble(job, now.status());
+    const bool finished = absl::IsFailedPrecondition(now.status());  // a moment ago, as a rule
+    if (!finished) Trouble(job, now.status());
     if (!absl::IsUnavailable(now.status()) || std::chrono::steady_clock::now() > held_until) {
       return Lose();
     }
