@@ -78,9 +78,14 @@ struct Client::Impl {
                                                               Response*),
                                  const Request& request, Repeat repeat = Repeat::kAllowed) const {
     Response response;
-    const absl::Status status = Run(
-        [&] { return repeat == Repeat::kAllowed; },
-        [&](grpc::ClientContext& context) { return (stub.*method)(&context, request, &response); });
+    const absl::Status status =
+        Run([&] { return repeat == Repeat::kAllowed; },
+            [&](grpc::ClientContext& context) {
+              const grpc::Status ended = (stub.*method)(&context, request, &response);
+              if (ended.error_code() != grpc::StatusCode::CANCELLED) return ended;
+              // Nobody here cancels: a server that stopped has not got to it.
+              return grpc::Status(grpc::StatusCode::UNAVAILABLE, ended.error_message());
+            });
     if (!status.ok()) return status;
     return response;
   }

@@ -67,6 +67,15 @@ TEST(ClientTest, DoesNotRepeatAfterOtherErrors) {
   EXPECT_EQ(prompts.calls, 1);
 }
 
+TEST(ClientTest, RepeatsWhatAServerThatStoppedCancelled) {
+  FakePrompts prompts;
+  prompts.failures = 1;
+  prompts.failure = {grpc::StatusCode::CANCELLED, "stopped"};
+  const FakeServer server({&prompts});
+  EXPECT_TRUE(server.Connect()->Sample({}).ok());
+  EXPECT_EQ(prompts.calls, 2);
+}
+
 TEST(ClientTest, NeverRepeatsAPromotion) {
   FakeTasks tasks;
   const FakeServer server({&tasks});
