@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/core/registry/backend.h"
+#include "tests/core/registry/jobs.h"
 
 namespace ddpt {
 namespace {
@@ -15,14 +16,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-Job NewJob(const std::string& operation_id, const std::string& task = "sql") {
-  Job job;
-  job.operation_id = operation_id;
-  job.task = task;
-  job.request = "please";
-  return job;
-}
 
 class JobStoreTest : public BackendTest {
  protected:
@@ -68,33 +61,6 @@ class JobStoreTest : public BackendTest {
 };
 
 INSTANTIATE_TEST_SUITE_P(Stores, JobStoreTest, kBackends, NameOfBackend);
-
-// A job whose every figure differs from a new one's.
-Job Changed(const Job& job) {
-  Job changed = job;
-  changed.state = JobState::kRunning;
-  changed.step = 7;
-  changed.resumes = 2;
-  changed.version = 3;
-  changed.denoiser_digest = "abc";
-  changed.train_loss = 0.1;
-  changed.validation_nll = 2.5;
-  changed.validation_nll_none = 1e-300;
-  changed.error = "none yet";
-  return changed;
-}
-
-void ExpectFigures(const Job& job, const Job& expected) {
-  EXPECT_EQ(job.state, expected.state);
-  EXPECT_EQ(job.step, expected.step);
-  EXPECT_EQ(job.resumes, expected.resumes);
-  EXPECT_EQ(job.version, expected.version);
-  EXPECT_EQ(job.denoiser_digest, expected.denoiser_digest);
-  EXPECT_EQ(job.train_loss, expected.train_loss);
-  EXPECT_EQ(job.validation_nll, expected.validation_nll);
-  EXPECT_EQ(job.validation_nll_none, expected.validation_nll_none);
-  EXPECT_EQ(job.error, expected.error);
-}
 
 TEST_P(JobStoreTest, ANewJobIsQueuedAndHasItsFirstEvent) {
   const Job job = Create("op-1");

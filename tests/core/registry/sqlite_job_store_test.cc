@@ -8,19 +8,12 @@
 #include "core/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/core/registry/jobs.h"
 #include "tests/core/registry/temporary_folder.h"
 #include "tests/fakes/fake_clock.h"
 
 namespace ddpt {
 namespace {
-
-Job NewJob(const std::string& operation_id, const std::string& task = "sql") {
-  Job job;
-  job.operation_id = operation_id;
-  job.task = task;
-  job.request = "please";
-  return job;
-}
 
 class SqliteJobStoreTest : public ::testing::Test {
  protected:
@@ -43,33 +36,6 @@ class SqliteJobStoreTest : public ::testing::Test {
   FakeClock clock_{1000};
   std::unique_ptr<SqliteJobStore> store_;
 };
-
-// A job whose every figure differs from a new one's.
-Job Changed(const Job& job) {
-  Job changed = job;
-  changed.state = JobState::kRunning;
-  changed.step = 7;
-  changed.resumes = 2;
-  changed.version = 3;
-  changed.denoiser_digest = "abc";
-  changed.train_loss = 0.1;
-  changed.validation_nll = 2.5;
-  changed.validation_nll_none = 1e-300;
-  changed.error = "none yet";
-  return changed;
-}
-
-void ExpectFigures(const Job& job, const Job& expected) {
-  EXPECT_EQ(job.state, expected.state);
-  EXPECT_EQ(job.step, expected.step);
-  EXPECT_EQ(job.resumes, expected.resumes);
-  EXPECT_EQ(job.version, expected.version);
-  EXPECT_EQ(job.denoiser_digest, expected.denoiser_digest);
-  EXPECT_EQ(job.train_loss, expected.train_loss);
-  EXPECT_EQ(job.validation_nll, expected.validation_nll);
-  EXPECT_EQ(job.validation_nll_none, expected.validation_nll_none);
-  EXPECT_EQ(job.error, expected.error);
-}
 
 // The same store on a file system of half a mebibyte.
 class FullDiskJobStoreTest : public SqliteJobStoreTest {
