@@ -28,7 +28,7 @@ std::string Numbered(uint64_t example) { return absl::StrCat("example ", example
 EvaluateCall::EvaluateCall(Calls& calls, const Metrics::Method& method,
                            grpc::CallbackServerContext& context, const EvaluateResources& resources,
                            const v1::EvaluateRequest& request)
-    : call_(calls, method, context), resources_(resources), request_(request) {}
+    : StreamReactor(calls, method, context), resources_(resources), request_(request) {}
 
 EvaluateCall* EvaluateCall::Start(Calls& calls, const Metrics::Method& method,
                                   grpc::CallbackServerContext& context,
@@ -222,40 +222,6 @@ void EvaluateCall::End(absl::Status status) {
     ended_ = std::move(status);
   }
   WriteNext();
-}
-
-void EvaluateCall::OnWriteDone(bool ok) {
-  {
-    std::lock_guard lock(mutex_);
-    writing_ = false;
-    if (!ok) waiting_.reset();
-  }
-  if (!ok) call_.Cancel();
-  WriteNext();
-}
-
-// Starts the next write, or finishes when there is none left. Only one thread gets past the lock
-// with something to do; gRPC is called without it.
-void EvaluateCall::WriteNext() {
-  std::optional<absl::Status> finish;
-  {
-    std::lock_guard lock(mutex_);
-    if (writing_ || finished_) return;
-    if (waiting_) {
-      sending_ = *std::exchange(waiting_, std::nullopt);
-      writing_ = true;
-    } else if (ended_) {
-      finished_ = true;
-      finish = *ended_;
-    } else {
-      return;
-    }
-  }
-  if (finish) {
-    Finish(call_.End(*std::move(finish)));
-  } else {
-    StartWrite(&sending_);
-  }
 }
 
 }  // namespace ddpt

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "server/base_model.h"
 #include "server/call.h"
 #include "server/prompt_resolver.h"
+#include "server/stream_reactor.h"
 
 namespace ddpt {
 
@@ -37,7 +37,7 @@ struct EvaluateResources {
 // interactive work goes before; each piece's outcomes are logged, so that the same request goes on
 // there after a cancellation or a restart. Progress that the reader has not taken is overwritten.
 // Owned by gRPC until OnDone and by the work until its end.
-class EvaluateCall final : public grpc::ServerWriteReactor<v1::EvaluateResponse>,
+class EvaluateCall final : public StreamReactor<v1::EvaluateResponse>,
                            public std::enable_shared_from_this<EvaluateCall> {
  public:
   // The reactor of a call, to be returned to gRPC.
@@ -48,8 +48,6 @@ class EvaluateCall final : public grpc::ServerWriteReactor<v1::EvaluateResponse>
 
   EvaluateCall(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context,
                const EvaluateResources& resources, const v1::EvaluateRequest& request);
-  void OnWriteDone(bool ok) override;
-  void OnCancel() override { call_.Cancel(); }
   void OnDone() override { reacting_.reset(); }
 
  private:
@@ -70,23 +68,20 @@ class EvaluateCall final : public grpc::ServerWriteReactor<v1::EvaluateResponse>
                                    const std::vector<PromptedRequest>& prompted) const;
   void Tell(v1::EvaluateResponse response);
   void End(absl::Status status);
-  void WriteNext();
+  std::optional<v1::EvaluateResponse> Pop() override {
+    return std::exchange(waiting_, std::nullopt);
+  }
+  void Drop() override { waiting_.reset(); }
 
   std::shared_ptr<EvaluateCall> reacting_;  // this, until OnDone
-  Call call_;
   const EvaluateResources& resources_;
   const v1::EvaluateRequest& request_;
   Admission::Ticket ticket_;
   std::vector<std::string> pinned_;                     // denoiser of each contender; "": none
   std::vector<std::optional<ResolvedPrompt>> prompts_;  // those that do not look at the instruction
 
-  std::mutex mutex_;
   // Guarded by mutex_:
   std::optional<v1::EvaluateResponse> waiting_;
-  bool writing_ = false;
-  bool finished_ = false;
-  std::optional<absl::Status> ended_;
-  v1::EvaluateResponse sending_;  // untouched while writing_
 };
 
 }  // namespace ddpt

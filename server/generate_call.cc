@@ -17,7 +17,7 @@ using std::chrono::steady_clock;
 GenerateCall::GenerateCall(Calls& calls, const Metrics::Method& method,
                            grpc::CallbackServerContext& context, const GenerateResources& resources,
                            const v1::GenerateRequest& request)
-    : call_(calls, method, context),
+    : StreamReactor(calls, method, context),
       resources_(resources),
       request_(request),
       queue_(resources.stream_buffer_bytes) {}
@@ -132,40 +132,6 @@ void GenerateCall::End(absl::Status status) {
     ended_ = std::move(status);
   }
   WriteNext();
-}
-
-void GenerateCall::OnWriteDone(bool ok) {
-  {
-    std::lock_guard lock(mutex_);
-    writing_ = false;
-    if (!ok) queue_.clear();
-  }
-  if (!ok) call_.Cancel();
-  WriteNext();
-}
-
-// Starts the next write, or finishes when there is none left. Only one thread gets past the lock
-// with something to do; gRPC is called without it.
-void GenerateCall::WriteNext() {
-  std::optional<absl::Status> finish;
-  {
-    std::lock_guard lock(mutex_);
-    if (writing_ || finished_) return;
-    if (auto next = queue_.Pop()) {
-      sending_ = *std::move(next);
-      writing_ = true;
-    } else if (ended_) {
-      finished_ = true;
-      finish = *ended_;
-    } else {
-      return;
-    }
-  }
-  if (finish) {
-    Finish(call_.End(*std::move(finish)));
-  } else {
-    StartWrite(&sending_);
-  }
 }
 
 }  // namespace ddpt

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "server/call.h"
 #include "server/prompt_resolver.h"
 #include "server/response_queue.h"
+#include "server/stream_reactor.h"
 
 namespace ddpt {
 
@@ -29,7 +29,7 @@ struct GenerateResources {
 // queue, from which one message at a time is written; a reader who lets it fill up is told
 // RESOURCE_EXHAUSTED, and generates no further. Owned by gRPC until OnDone and by the work until
 // its end.
-class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>,
+class GenerateCall final : public StreamReactor<v1::GenerateResponse>,
                            public std::enable_shared_from_this<GenerateCall> {
  public:
   // The reactor of a call, to be returned to gRPC.
@@ -40,8 +40,6 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
 
   GenerateCall(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context,
                const GenerateResources& resources, const v1::GenerateRequest& request);
-  void OnWriteDone(bool ok) override;
-  void OnCancel() override { call_.Cancel(); }
   void OnDone() override { reacting_.reset(); }
 
  private:
@@ -51,10 +49,10 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
   bool Take(const Delta& delta);
   void ObserveToken(const Delta& delta);
   void End(absl::Status status);
-  void WriteNext();
+  std::optional<v1::GenerateResponse> Pop() override { return queue_.Pop(); }
+  void Drop() override { queue_.clear(); }
 
   std::shared_ptr<GenerateCall> reacting_;  // this, until OnDone
-  Call call_;
   const GenerateResources& resources_;
   const v1::GenerateRequest& request_;
   Admission::Ticket ticket_;
@@ -62,16 +60,11 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
   uint32_t input_tokens_ = 0;
   std::vector<std::optional<TimePoint>> last_token_;  // by choice
 
-  std::mutex mutex_;
   // Guarded by mutex_:
   ResponseQueue queue_;
   v1::GenerateResponse head_;  // what the first message has besides its news
   bool head_sent_ = false;
-  bool writing_ = false;
   bool stalled_ = false;
-  bool finished_ = false;
-  std::optional<absl::Status> ended_;
-  v1::GenerateResponse sending_;  // untouched while writing_
 };
 
 }  // namespace ddpt
