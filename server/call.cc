@@ -87,6 +87,7 @@ Call::Call(Calls& calls, const Metrics::Method& method, grpc::CallbackServerCont
       method_(method),
       context_(context),
       name_(method.service + "/" + method.name),
+      peer_(context.peer()),
       arrived_(steady_clock::now()),
       source_(MonotonicDeadline(context, arrived_)),
       token_(source_.token()),
@@ -98,6 +99,7 @@ Call::Call(Calls& calls, const Metrics::Method& method, grpc::CallbackServerCont
 }
 
 Call::~Call() {
+  LogEnd();
   std::lock_guard lock(calls_.mutex_);
   calls_.live_.erase(this);
   if (entered_ && --calls_.admitted_ == 0) calls_.idle_.notify_all();
@@ -165,7 +167,7 @@ absl::Status Call::Resolve(absl::Status status) const {
 
 grpc::Status Call::End(absl::Status status) {
   status = Resolve(std::move(status));
-  const nanoseconds duration = age();
+  const nanoseconds duration = duration_ = age();
   if (admitted_) (started_ns_ >= 0 ? method_.running : method_.waiting)->Decrement();
   if (absl::IsCancelled(status) && cancelled_ns_ >= 0) {
     calls_.metrics_.CancelLatency(duration - nanoseconds(cancelled_ns_));
@@ -174,25 +176,25 @@ grpc::Status Call::End(absl::Status status) {
         std::max<nanoseconds>(arrived_ + duration - token_.deadline(), nanoseconds(0)));
   }
   calls_.metrics_.Handled(method_, task_, status, duration);
-  LogEnd(status, duration);
   if (absl::IsInternal(status) && calls_.options_.on_internal_error) {
     calls_.options_.on_internal_error();
   }
-  return ToGrpcStatus(status);
+  status_ = std::move(status);
+  return ToGrpcStatus(status_);
 }
 
-void Call::LogEnd(const absl::Status& status, nanoseconds duration) const {
+void Call::LogEnd() const {
   nlohmann::json fields = {{"request_id", request_id_},
                            {"method", name_},
-                           {"code", absl::StatusCodeToString(status.code())},
-                           {"duration_ms", Milliseconds(duration)},
-                           {"peer", context_.peer()}};
+                           {"code", absl::StatusCodeToString(status_.code())},
+                           {"duration_ms", Milliseconds(duration_)},
+                           {"peer", peer_}};
   if (!task_.empty()) fields["task"] = task_;
   if (!client_.empty()) fields["client"] = client_;
   if (started_ns_ >= 0) fields["queue_ms"] = Milliseconds(nanoseconds(started_ns_));
-  if (!status.ok()) fields["message"] = std::string(status.message());
+  if (!status_.ok()) fields["message"] = std::string(status_.message());
   fields.update(fields_);
-  if (absl::IsInternal(status)) {
+  if (absl::IsInternal(status_)) {
     calls_.log_.Error("call", fields);
   } else {
     calls_.log_.Info("call", fields);

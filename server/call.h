@@ -85,6 +85,7 @@ class Call {
  public:
   // Counts the start. `context` lives until the reactor's OnDone.
   Call(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context);
+  // Writes the log line: after the answer, which it shall not delay.
   ~Call();
 
   Calls& calls() { return calls_; }
@@ -112,12 +113,13 @@ class Call {
 
   absl::Status Enter();
   absl::Status Resolve(absl::Status status) const;
-  void LogEnd(const absl::Status& status, std::chrono::nanoseconds duration) const;
+  void LogEnd() const;
 
   Calls& calls_;
   const Metrics::Method& method_;
   grpc::CallbackServerContext& context_;
   const std::string name_;  // "ddpt.v1.PromptService/Sample"
+  const std::string peer_;
   const TimePoint arrived_;
   StopSource source_;
   const StopToken token_;
@@ -129,6 +131,8 @@ class Call {
   bool admitted_ = false;                  // has had a ticket
   std::atomic<int64_t> started_ns_{-1};    // age at Started(); -1: not yet
   std::atomic<int64_t> cancelled_ns_{-1};  // age at Cancel(); -1: not so
+  absl::Status status_;                    // set at End()
+  std::chrono::nanoseconds duration_{0};   // age at End()
 };
 
 // A call with one request and one answer. Owns itself: made by a service's method, which returns it
