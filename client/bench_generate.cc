@@ -1,6 +1,7 @@
 #include "client/bench_generate.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -40,12 +41,26 @@ LanguageModel::Prefilled Prefill(const LanguageModel& model,
                        PadIds(prefixes, device).ids, lengths);
 }
 
+// How many threads LibTorch uses, until the end of this object.
+class LibTorchThreads {
+ public:
+  explicit LibTorchThreads(int threads) { at::set_num_threads(threads); }
+  ~LibTorchThreads() { at::set_num_threads(before_); }
+  LibTorchThreads(const LibTorchThreads&) = delete;
+  LibTorchThreads& operator=(const LibTorchThreads&) = delete;
+
+ private:
+  const int before_ = at::get_num_threads();
+};
+
 // All rows from the encoder to the last token; [output_tokens][batch].
 std::vector<at::Tensor> Generate(const LanguageModel& model,
                                  const std::vector<PromptedRequest>& requests, size_t tokens,
                                  size_t threads) {
   const LanguageModel::Prefilled filled = Prefill(model, requests);
   std::vector<at::Tensor> chosen = {filled.logits.argmax(1)};
+  // LibTorch's threads wait for work by spinning, on the cores that the team needs.
+  const LibTorchThreads one_thread(1);
   Team team;
   const HelperThreads helpers(std::min(threads - 1, Team::kMaxHelpers),
                               [&](HelperThreads::Leave leave) { team.Help(leave); });
