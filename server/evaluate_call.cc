@@ -138,8 +138,8 @@ absl::Status EvaluateCall::RunPiece(uint32_t contender, const Dataset& data,
                    .priority = Priority::kBackground,
                    .stop = call_.stop(),
                    .run =
-                       [&](Stream& stream) {
-                         const PauseScope scope([&] { pool.LetOthersRun(stream); });
+                       [&](Stream&) {
+                         const PauseScope scope([&] { pool.GiveWay(); });
                          measured.set_value(Measure(contender, data, examples, prompted));
                          return Progress::kDone;
                        },

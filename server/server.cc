@@ -44,6 +44,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr size_t kControlThreads = 2;
+constexpr size_t kBackgroundThreads = 2;  // a job, an evaluation
 // Rows that share a pass over the weights: beyond that wait grows and speed does not.
 constexpr size_t kBatchCapacity = 32;
 constexpr size_t kGpuBatchCapacity = 1024;
@@ -105,6 +106,7 @@ class Server::Impl {
   absl::Status ServeMetrics();
   absl::Status WriteEndpoints() const;
   absl::Status Ready() const;
+  absl::Status DeviceHealth() const;
   void CheckDevices();
   size_t BatchCapacity() const;
   void Drain(TimePoint deadline);
@@ -117,11 +119,12 @@ class Server::Impl {
   Metrics metrics_;
   Health health_;
   Storage storage_;
-  std::unique_ptr<StreamPool> control_;    // registry and files
-  std::unique_ptr<StreamPool> loader_;     // engines
-  std::unique_ptr<StreamPool> reference_;  // full-space sampling
-  std::unique_ptr<StreamPool> pool_;       // everything else
-  std::shared_ptr<const BaseModel> base_;  // null: prompts only
+  std::unique_ptr<StreamPool> control_;     // registry and files
+  std::unique_ptr<StreamPool> loader_;      // engines
+  std::unique_ptr<StreamPool> reference_;   // full-space sampling
+  std::unique_ptr<StreamPool> pool_;        // everything else
+  std::unique_ptr<StreamPool> background_;  // jobs and evaluations, behind pool_
+  std::shared_ptr<const BaseModel> base_;   // null: prompts only
   std::unique_ptr<TaskCatalog> catalog_;
   std::unique_ptr<PromptSampler> sampler_;
   std::unique_ptr<Access> access_;
@@ -173,6 +176,9 @@ absl::Status Server::Impl::OpenPools() {
                                  .device = device_,
                                  .queue_limit = 4096,
                                  .on_wait = [this](auto wait) { metrics_.StreamPoolWait(wait); }}));
+  DDPT_ASSIGN_OR_RETURN(
+      background_, StreamPool::Create(
+                       {.threads = kBackgroundThreads, .device = device_, .behind = pool_.get()}));
   return absl::OkStatus();
 }
 
@@ -276,10 +282,10 @@ absl::Status Server::Impl::OpenServices() {
   DDPT_ASSIGN_OR_RETURN(
       evaluation_service_,
       EvaluationService::Create(*calls_, base_, *maker_, *storage_.registry, *storage_.datasets,
-                                *pool_, config_.state + "/evaluations"));
+                                *background_, config_.state + "/evaluations"));
   DDPT_ASSIGN_OR_RETURN(training_service_,
                         TrainingService::Create(*calls_, base_, *storage_.registry, *catalog_,
-                                                *storage_.datasets, *storage_.jobs, *pool_,
+                                                *storage_.datasets, *storage_.jobs, *background_,
                                                 {.state_directory = config_.state,
                                                  .trunk_memory_bytes = config_.trunk_memory_bytes,
                                                  .trunk_file_bytes = config_.trunk_file_bytes,
@@ -351,7 +357,7 @@ absl::Status Server::Impl::WriteEndpoints() const {
 }
 
 absl::Status Server::Impl::Ready() const {
-  DDPT_RETURN_IF_ERROR(pool_->health());
+  DDPT_RETURN_IF_ERROR(DeviceHealth());
   std::lock_guard lock(mutex_);
   if (stopping_) return absl::UnavailableError("draining");
   return serving_ ? absl::OkStatus() : absl::UnavailableError("starting");
@@ -362,8 +368,14 @@ size_t Server::Impl::BatchCapacity() const {
   return device_ == kCpu ? kBatchCapacity : kGpuBatchCapacity;
 }
 
+absl::Status Server::Impl::DeviceHealth() const {
+  absl::Status status = pool_->health();
+  status.Update(background_->health());
+  return status;
+}
+
 void Server::Impl::CheckDevices() {
-  const absl::Status status = pool_->health();
+  const absl::Status status = DeviceHealth();
   if (status.ok()) return;
   health_.Stop();
   log_.Error("device lost", {{"message", std::string(status.message())}});

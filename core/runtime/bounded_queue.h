@@ -18,7 +18,7 @@
 
 namespace ddpt {
 
-// Who goes first. Background work (training, evaluation) runs only when nothing interactive waits.
+// Who goes first. Background work runs only when nothing interactive waits.
 enum class Priority { kInteractive, kBackground };
 
 // A bounded queue between many producers and many consumers. Jobs of one key leave in the order in
@@ -59,11 +59,10 @@ class BoundedQueue {
     job.on_error(status);
   }
 
-  // The next job that may run, of priority `least` or above. Blocks while there is none; nothing
-  // when `deadline` passes or the queue is closed and has none. A deadline in the past makes it a
-  // poll.
-  std::optional<Job> Pop(TimePoint deadline, Priority least = Priority::kBackground) {
-    while (std::optional<Job> job = Take(deadline, least)) {
+  // The next job that may run. Blocks while there is none; nothing when `deadline` passes or the
+  // queue is closed and has none. A deadline in the past makes it a poll.
+  std::optional<Job> Pop(TimePoint deadline) {
+    while (std::optional<Job> job = Take(deadline)) {
       const absl::Status status = job->stop.status();
       if (status.ok()) return job;
       job->on_error(status);
@@ -104,13 +103,10 @@ class BoundedQueue {
     std::deque<std::string> turns;                          // the keys of `jobs`, next one first
   };
 
-  std::optional<Job> Take(TimePoint deadline, Priority least) {
+  std::optional<Job> Take(TimePoint deadline) {
     std::unique_lock lock(mutex_);
-    const auto waiting = [&] {
-      return size(Priority::kInteractive) + (least == Priority::kBackground ? size(least) : 0) > 0;
-    };
-    arrived_.wait_until(lock, deadline, [&] { return waiting() || closed_; });
-    if (!waiting()) return std::nullopt;
+    arrived_.wait_until(lock, deadline, [this] { return size() > 0 || closed_; });
+    if (size() == 0) return std::nullopt;
     return Remove();
   }
 

@@ -272,8 +272,8 @@ absl::Status JobRunner::OnPool(const StopToken& stop, const std::function<absl::
                       .priority = Priority::kBackground,
                       .stop = stop,
                       .run =
-                          [&](Stream& stream) {
-                            const PauseScope scope([&] { pool_.LetOthersRun(stream); });
+                          [&](Stream&) {
+                            const PauseScope scope([&] { pool_.GiveWay(); });
                             ended.set_value(body());
                             return Progress::kDone;
                           },

@@ -23,7 +23,7 @@
 namespace ddpt {
 
 // The work of one job in pieces. Where a piece is long it has pause points (core/base/pause.h), at
-// which interactive work that waits is done first.
+// which it gives way to the work of the pool that its own is behind.
 class JobWork {
  public:
   enum class Next {
@@ -47,8 +47,8 @@ class JobWork {
   virtual absl::Status Finish(Job& job) = 0;
 };
 
-// Runs the jobs of a JobStore one after the other, in slices of background work on a StreamPool, on
-// which interactive work goes first. A job that the process's end interrupts stays kRunning in the
+// Runs the jobs of a JobStore one after the other, in pieces on a StreamPool, one behind another as
+// a rule. A job that the process's end interrupts stays kRunning in the
 // store; this or another runner on the same records takes it up. A runner that can no longer hold
 // its job, because others may have taken it, stops it after the present piece. Thread-safe.
 class JobRunner {

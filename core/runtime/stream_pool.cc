@@ -17,8 +17,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr size_t kMaxThreads = 256;
-// A thread that is free takes work long before.
-constexpr std::chrono::milliseconds kPatience{1};
+constexpr std::chrono::microseconds kGlance{200};
 
 // LibTorch reports lack of memory as a plain error, and appends its stack to every message.
 absl::Status FromException(const std::exception& error) {
@@ -76,17 +75,11 @@ absl::Status StreamPool::Stop(TimePoint deadline) {
       absl::StrCat(busy(), " works were still running at the end of the time to stop"));
 }
 
-void StreamPool::LetOthersRun(Stream& stream) {
-  TimePoint patient_until = steady_clock::now() + kPatience;
-  while (queue_.size(Priority::kInteractive) > 0) {
-    if (busy() < threads() && steady_clock::now() < patient_until) {
-      std::this_thread::yield();
-      continue;
-    }
-    std::optional<Item> item = queue_.Pop(TimePoint::min(), Priority::kInteractive);
-    if (!item) return;
-    RunItem(*std::move(item), stream);
-    patient_until = steady_clock::now() + kPatience;
+void StreamPool::GiveWay() const {
+  if (options_.behind == nullptr) return;
+  const TimePoint end = steady_clock::now() + options_.patience;
+  while (options_.behind->idle() == 0 && steady_clock::now() < end) {
+    std::this_thread::sleep_for(kGlance);
   }
 }
 

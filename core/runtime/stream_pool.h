@@ -49,6 +49,10 @@ class StreamPool {
     size_t threads = 1;
     int device = kCpu;
     size_t queue_limit = 1024;  // works waiting
+    // For long background work: the pool whose work goes first, for at most `patience` at a time
+    // (GiveWay). Null: none. Must outlive this one.
+    const StreamPool* behind = nullptr;
+    std::chrono::milliseconds patience{100};
     // Told how long each work waited for a thread, after a yield anew. May be null; called on pool
     // threads.
     std::function<void(std::chrono::nanoseconds)> on_wait = nullptr;
@@ -68,9 +72,9 @@ class StreamPool {
   // what is queued, or yields later, is told UNAVAILABLE, and the result is DEADLINE_EXCEEDED.
   absl::Status Stop(TimePoint deadline);
 
-  // For long background work, on the thread and with the stream that it was given: runs interactive
-  // work that waits, unless another thread takes it, until there is none.
-  void LetOthersRun(Stream& stream);
+  // For the works of a pool behind another, every few milliseconds: blocks while that one has no
+  // idle thread.
+  void GiveWay() const;
 
   // True while work waits for a thread: the moment for long work to yield.
   bool contended() const { return queue_.size() > 0; }

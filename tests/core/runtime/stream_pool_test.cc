@@ -286,32 +286,62 @@ TEST(StreamPoolInlineTest, WorkSubmittedByWorkRunsAfterItInTurn) {
   EXPECT_THAT(order, ElementsAre("first", "a", "b", "a"));
 }
 
-TEST(StreamPoolPriorityTest, LongBackgroundWorkLetsInteractiveWorkRunAndNoOther) {
-  const auto pool = MakePool({.threads = 1});
-  std::vector<std::string> order;
-  std::latch trained(1);
-  const auto note = [&](const char* what) { return [&order, what] { order.push_back(what); }; };
-  Work other = Do("b", note("other background"));
-  other.priority = Priority::kBackground;
-  Work twice = Do("a", nullptr);
-  twice.run = [&, runs = 0](Stream&) mutable {
-    order.push_back("interactive");
-    return ++runs < 2 ? Progress::kYield : Progress::kDone;
-  };
-  Work training = Do("b", nullptr);
-  training.priority = Priority::kBackground;
-  training.run = [&](Stream& stream) {
-    EXPECT_TRUE(pool->Submit(std::move(other)).ok());
-    EXPECT_TRUE(pool->Submit(std::move(twice)).ok());
-    pool->LetOthersRun(stream);
-    order.push_back("training");
-    trained.count_down();
-    return Progress::kDone;
-  };
-  ASSERT_TRUE(pool->Submit(std::move(training)).ok());
-  trained.wait();
+// A pool whose one thread works until the end.
+class BusyPool {
+ public:
+  BusyPool() {
+    EXPECT_TRUE(pool_
+                    ->Submit(Do("a",
+                                [this] {
+                                  begun_.count_down();
+                                  end_.wait();
+                                }))
+                    .ok());
+    begun_.wait();
+  }
+  ~BusyPool() { End(); }
+
+  const StreamPool& pool() const { return *pool_; }
+  void End() {
+    if (!end_.try_wait()) end_.count_down();
+  }
+
+ private:
+  std::latch begun_{1}, end_{1};
+  const std::unique_ptr<StreamPool> pool_ = MakePool({.threads = 1});
+};
+
+TEST(StreamPoolBehindAnotherTest, WorkGivesWayUntilTheOtherHasAnIdleThread) {
+  BusyPool front;
+  std::latch giving(1);
+  size_t idle = 0;
+  const auto pool = MakePool({.threads = 1, .behind = &front.pool(), .patience = seconds(60)});
+  ASSERT_TRUE(pool->Submit(Do("job",
+                              [&] {
+                                giving.count_down();
+                                pool->GiveWay();
+                                idle = front.pool().idle();
+                              }))
+                  .ok());
+  giving.wait();
+  front.End();
   EXPECT_TRUE(pool->Stop(steady_clock::now() + seconds(60)).ok());
-  EXPECT_THAT(order, ElementsAre("interactive", "interactive", "training", "other background"));
+  EXPECT_EQ(idle, 1u);
+}
+
+TEST(StreamPoolBehindAnotherTest, PatienceEnds) {
+  const BusyPool front;
+  const auto pool =
+      MakePool({.threads = 1, .behind = &front.pool(), .patience = std::chrono::milliseconds(1)});
+  size_t idle = 1;
+  ASSERT_TRUE(pool->Submit(Do("job",
+                              [&] {
+                                pool->GiveWay();
+                                idle = front.pool().idle();
+                              }))
+                  .ok());
+  EXPECT_TRUE(pool->Stop(steady_clock::now() + seconds(60)).ok());
+  EXPECT_EQ(idle, 0u);
 }
 
 }  // namespace
