@@ -33,6 +33,7 @@ constexpr uint32_t kTrySeconds = 20;
 constexpr size_t kVerdictLimit = 64 << 10;
 // How long after the tests the end of a program that broke off is waited for, to say how it ended.
 constexpr std::chrono::milliseconds kGrace(300);
+constexpr std::chrono::seconds kLastWords(1);
 
 absl::StatusOr<std::string> RandomNonce() {
   std::array<char, 32> bytes;
@@ -87,8 +88,9 @@ class Run {
     }
     program_.Kill();
     tests_.Kill();
-    // What was printed last; all writers are gone.
-    while (!Ended() && Printed() <= limits_.output_bytes && WaitUntil(Clock::time_point::max())) {
+    // What was printed last. All writers are gone, but those that an unsafe program let loose.
+    const auto last = Clock::now() + kLastWords;
+    while (!Ended() && Printed() <= limits_.output_bytes && WaitUntil(last)) {
     }
     Verdict verdict = Judge(nonce, in_time);
     verdict.output = (streams_[kProgramOutput].text() + streams_[kTestsOutput].text())

@@ -188,5 +188,23 @@ TEST(UnsafeJudgeTest, JudgesWithoutNamespaces) {
   EXPECT_FALSE(std::filesystem::exists("x"));
 }
 
+TEST(UnsafeJudgeTest, WhatGetsAwayKeepsNobodyWaiting) {
+  const auto judge = Judge::Create({.limits = {.seconds = 1}, .unsafe = true});
+  ASSERT_TRUE(judge.ok()) << judge.status();
+  const Verdict verdict = judge->Run({.program = R"(
+import os, time
+def f():
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(60)
+        os._exit(0)
+    return 1
+)",
+                                      .entry_point = "f",
+                                      .test = "def check(candidate):\n    candidate()\n"});
+  EXPECT_EQ(verdict.outcome, Outcome::kPassed) << verdict.detail;
+  EXPECT_LT(verdict.seconds, 30);
+}
+
 }  // namespace
 }  // namespace ddpt
