@@ -19,8 +19,9 @@ struct ChosenToken {
 // ln sum exp(logits). Thread-safe.
 double LogSumExp(std::span<const float> logits);
 
-// The next token of one choice. `logits` [vocabulary] is changed; `usable` [vocabulary] is non-zero
-// at ids that may be chosen; `answer` holds the tokens so far. In this order: repetition penalty on
+// The next token of one choice. `logits` [vocabulary] is changed where the penalty falls, no more;
+// `usable` [vocabulary] is non-zero at ids that may be chosen; `answer` holds the tokens so far.
+// Greedy is one pass over the logits, without a copy. In this order: repetition penalty on
 // tokens of `answer`; greedy, or temperature, then top_k, then top_p of what is left, and a draw
 // with the uniform number (Philox, key options.seed, sample `choice`, stage 0x10000, block
 // answer.size()): a function of these arguments alone. Ties go to the smaller id. INTERNAL where a

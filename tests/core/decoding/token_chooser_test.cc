@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <random>
 #include <set>
+#include <tuple>
 
 namespace ddpt {
 namespace {
@@ -41,6 +45,25 @@ TEST(TokenChooserTest, GreedyTiesGoToTheSmallerId) {
   EXPECT_EQ(ChooseToken(logits, kAll, {}, {}, 0).value().id, 1u);
 }
 
+// Few different values, so that there are ties, at lengths that do and do not fill whole stretches.
+TEST(TokenChooserTest, GreedyIsTheFirstOfTheLargestUsable) {
+  std::mt19937 random(1);
+  for (size_t size = 1; size < 100; ++size) {
+    std::vector<float> logits(size);
+    std::vector<uint8_t> usable(size);
+    for (float& logit : logits) logit = static_cast<float>(random() % 9) - 4;
+    for (uint8_t& each : usable) each = random() % 4 > 0;
+    usable[random() % size] = 1;
+    size_t expected = size;
+    for (size_t id = 0; id < size; ++id) {
+      if (usable[id] && (expected == size || logits[id] > logits[expected])) expected = id;
+    }
+    const std::vector<float> before = logits;
+    EXPECT_EQ(ChooseToken(logits, usable, {}, {}, 0).value().id, expected);
+    EXPECT_EQ(logits, before);
+  }
+}
+
 TEST(TokenChooserTest, NeverTakesWhatIsNotUsable) {
   EXPECT_EQ(Choose({}, 0, {1, 0, 1, 1}).id, 2u);
   DecodingOptions hot;
@@ -74,6 +97,87 @@ TEST(TokenChooserTest, TopPKeepsTheFewestThatMakeUpTheMass) {
   options.temperature = 1;
   options.top_p = 0.75;
   ExpectNear(Frequencies(options), {0, 0.4 / 0.9, 0.3 / 0.9, 0.2 / 0.9});
+}
+
+// The probabilities that the options leave, from the definitions.
+std::vector<double> Expected(const std::vector<float>& logits, const std::vector<uint8_t>& usable,
+                             const DecodingOptions& options) {
+  std::vector<double> p(logits.size());
+  for (size_t id = 0; id < p.size(); ++id) {
+    p[id] = usable[id] ? std::exp(logits[id] / options.temperature) : 0;
+  }
+  const auto normalize = [&p] {
+    const double total = std::accumulate(p.begin(), p.end(), 0.0);
+    for (double& each : p) each /= total;
+  };
+  std::vector<size_t> order(p.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&p](size_t a, size_t b) { return p[a] > p[b]; });
+  for (size_t rank = options.top_k; options.top_k > 0 && rank < p.size(); ++rank)
+    p[order[rank]] = 0;
+  normalize();
+  double mass = 0;
+  for (const size_t id : order) {
+    const double share = p[id];
+    if (mass >= options.top_p) p[id] = 0;
+    mass += share;
+  }
+  normalize();
+  return p;
+}
+
+// Pearson's chi-square over 100,000 draws at many places of many choices; what is rarer than 20 of
+// them is one class. Four standard deviations above the mean of the distribution.
+TEST(TokenChooserTest, DrawsPassTheChiSquareTestAgainstTheSoftmax) {
+  std::mt19937 random(7);
+  std::vector<float> logits(48);
+  for (float& logit : logits)
+    logit = static_cast<float>(std::normal_distribution(0.0, 2.0)(random));
+  std::vector<uint8_t> usable(logits.size(), 1);
+  usable[3] = usable[40] = 0;
+  for (const auto& [temperature, top_k, top_p] : {std::tuple(1.0, 0u, 1.0),
+                                                  {0.6, 0u, 1.0},
+                                                  {2.5, 0u, 1.0},
+                                                  {1.3, 12u, 1.0},
+                                                  {1.0, 0u, 0.9},
+                                                  {1.5, 20u, 0.8}}) {
+    DecodingOptions options;
+    options.temperature = temperature;
+    options.top_k = top_k;
+    options.top_p = top_p;
+    options.seed = 11;
+    constexpr int kChoices = 2000, kPlaces = 50;
+    std::vector<double> drawn(logits.size());
+    for (int choice = 0; choice < kChoices; ++choice) {
+      std::vector<uint32_t> answer;
+      for (int place = 0; place < kPlaces; ++place) {
+        std::vector<float> copy = logits;
+        answer.push_back(ChooseToken(copy, usable, answer, options, choice).value().id);
+        ++drawn[answer.back()];
+      }
+    }
+    const std::vector<double> expected = Expected(logits, usable, options);
+    double chi_square = 0, rare_drawn = 0, rare_expected = 0;
+    int classes = 0;
+    const auto add = [&](double found, double wanted) {
+      chi_square += (found - wanted) * (found - wanted) / wanted;
+      ++classes;
+    };
+    for (size_t id = 0; id < drawn.size(); ++id) {
+      const double wanted = expected[id] * kChoices * kPlaces;
+      if (wanted == 0) {
+        EXPECT_EQ(drawn[id], 0) << id;
+      } else if (wanted < 20) {
+        rare_drawn += drawn[id];
+        rare_expected += wanted;
+      } else {
+        add(drawn[id], wanted);
+      }
+    }
+    if (rare_expected >= 5) add(rare_drawn, rare_expected);
+    const double degrees = classes - 1;
+    EXPECT_LT(chi_square, degrees + 4 * std::sqrt(2 * degrees)) << temperature << " " << top_k;
+  }
 }
 
 TEST(TokenChooserTest, DrawsAreAFunctionOfSeedChoiceAndPlace) {
