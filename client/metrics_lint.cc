@@ -141,6 +141,7 @@ const std::vector<std::string>& FamiliesOfAServer() {
                                                               "ddpt_stream_pool_streams",
                                                               "ddpt_stream_pool_wait_seconds",
                                                               "ddpt_kv_cache_usage_ratio",
+                                                              "ddpt_kv_cache_reserved_ratio",
                                                               "ddpt_train_jobs",
                                                               "ddpt_train_steps_total",
                                                               "ddpt_train_step_seconds",

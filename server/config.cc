@@ -174,6 +174,9 @@ const std::vector<Setting>& Settings() {
                "Requests that generate together"),
         OneOf("batch-invariant", &Config::batch_invariant, {"off", "on"},
               "Whether what is generated is the same to the bit in any company"),
+        Number("kv-cache-bytes", &Config::kv_cache_bytes, 0, size_t{1} << 46,
+               "Memory for keys and values of requests that generate; requests wait for it; 0: a "
+               "quarter, on a GPU half, of what is free once the model is loaded"),
         Number("stream-buffer-bytes", &Config::stream_buffer_bytes, size_t{4} << 10,
                size_t{64} << 20, "What may wait for the reader of a Generate stream"),
         Number("control-limit", &Config::control_limit, 1, 1'000'000,

@@ -55,6 +55,9 @@ struct Config {
   // Requests that generate together, 1..256.
   size_t generate_batch = 16;
   std::string batch_invariant = "off";  // GenerationBatch::Options
+  // Memory for keys and values of what is generated, up to 64 TiB; 0: a quarter of the memory that
+  // is free once the model is loaded, on a GPU half of the GPU's.
+  size_t kv_cache_bytes = 0;
   // What may wait for the reader of a Generate stream before the stream is ended, bytes, 4 KiB..64
   // MiB.
   size_t stream_buffer_bytes = size_t{256} << 10;

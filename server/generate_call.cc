@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/decoding/kv_need.h"
 #include "server/convert.h"
 #include "server/convert_code.h"
 #include "server/generate_job.h"
@@ -63,6 +64,9 @@ absl::Status GenerateCall::Submit(const ResolvedPrompt& prompt) {
   DDPT_ASSIGN_OR_RETURN(DecodingOptions decoding,
                         FromProto(request_.decoding(), PositionsLeft(*request, geometry)));
   DDPT_RETURN_IF_ERROR(ValidateRequest(*request, geometry, decoding.max_new_tokens));
+  const absl::Status fits = CheckKvNeed(KvNeedOf(*request, decoding, geometry),
+                                        *resources_.base->model, resources_.batch.kv_bytes);
+  if (!fits.ok()) return WithReason(fits, kReasonTooLarge);
   input_tokens_ = static_cast<uint32_t>(InputTokens(*request, geometry));
   last_token_.resize(decoding.n);
   if (prompt.receipt) *head_.mutable_receipt() = *prompt.receipt;
@@ -77,8 +81,9 @@ absl::Status GenerateCall::Submit(const ResolvedPrompt& prompt) {
   options.stop = call_.stop();
   options.on_start = [self = shared_from_this()] { self->call_.Started(); };
   options.done = [self = shared_from_this()](const absl::Status& status) { self->End(status); };
-  options.on_usage = [&metrics = call_.calls().metrics()](double share) {
-    metrics.KvCacheUsage(share);
+  options.on_kv_load = [&metrics = call_.calls().metrics(),
+                        limit = resources_.batch.kv_bytes](size_t bytes) {
+    metrics.KvCacheReserved(static_cast<double>(bytes) / static_cast<double>(limit));
   };
   resources_.batcher->Submit("generate", std::make_unique<GenerateJob>(std::move(options)),
                              std::move(ticket_));

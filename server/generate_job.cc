@@ -10,13 +10,18 @@ namespace {
 class GenerateGroup final : public StepGroup {
  public:
   GenerateGroup(const BaseModel& base, const GenerationBatch::Options& options,
-                std::function<void(double)> on_usage)
+                std::function<void(size_t)> on_kv_load)
       : batch_(base.model, base.tokenizer, options),
-        on_usage_(std::move(on_usage)),
+        on_kv_load_(std::move(on_kv_load)),
         helpers_(base.model->steps_in_fixed_order() ? Team::kMaxHelpers : 0) {}
-  ~GenerateGroup() override { on_usage_(0); }
+  ~GenerateGroup() override { on_kv_load_(0); }
 
   size_t capacity() const override { return batch_.capacity(); }
+
+  bool HasRoom(StepJob& job) const override {
+    const auto& wanted = static_cast<GenerateJob&>(job);
+    return batch_.HasRoom(wanted.request(), wanted.decoding());
+  }
 
   absl::StatusOr<size_t> Join(StepJob& job, size_t row) override {
     return batch_.Join(static_cast<GenerateJob&>(job).Row(row));
@@ -25,7 +30,7 @@ class GenerateGroup final : public StepGroup {
   void Leave(size_t slot) override { batch_.Leave(slot); }
 
   size_t Step(Stream&, std::vector<Finished>& finished) override {
-    on_usage_(static_cast<double>(batch_.load()) / static_cast<double>(batch_.capacity()));
+    on_kv_load_(batch_.kv_load());
     finished_.clear();
     batch_.Step(finished_);
     for (const GenerationBatch::Finished& row : finished_) {
@@ -39,7 +44,7 @@ class GenerateGroup final : public StepGroup {
 
  private:
   GenerationBatch batch_;
-  const std::function<void(double)> on_usage_;
+  const std::function<void(size_t)> on_kv_load_;
   const size_t helpers_;
   std::vector<GenerationBatch::Finished> finished_;
 };
@@ -47,7 +52,7 @@ class GenerateGroup final : public StepGroup {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StepGroup>> GenerateJob::MakeGroup() {
-  return std::make_unique<GenerateGroup>(*options_.base, options_.batch, options_.on_usage);
+  return std::make_unique<GenerateGroup>(*options_.base, options_.batch, options_.on_kv_load);
 }
 
 GenerationRow GenerateJob::Row(size_t index) {

@@ -10,9 +10,9 @@
 
 namespace ddpt {
 
-// One request as a job for StepBatcher: each of its choices, or all that a beam search finds, is a
-// row of a GenerationBatch, in which
-// all requests of the model advance together, a token a step; rows join and leave between tokens.
+// One request as a job for StepBatcher: each of its choices or candidates, or all that a beam
+// search finds, is a row of a GenerationBatch, in which all requests of the model advance together,
+// a token a step; rows join and leave between tokens.
 class GenerateJob final : public StepJob {
  public:
   struct Options {
@@ -24,7 +24,7 @@ class GenerateJob final : public StepJob {
     StopToken stop;
     std::function<void()> on_start;                 // service begins
     std::function<void(const absl::Status&)> done;  // once; nothing comes to the sink after it
-    std::function<void(double)> on_usage;           // share of the batch's rows in use
+    std::function<void(size_t)> on_kv_load;         // GenerationBatch::kv_load before each step
   };
 
   explicit GenerateJob(Options options) : options_(std::move(options)) {}
@@ -36,7 +36,9 @@ class GenerateJob final : public StepJob {
   absl::StatusOr<std::unique_ptr<StepGroup>> MakeGroup() override;
   void Done(const absl::Status& status, const StepStats&) override { options_.done(status); }
 
-  // For the group: choice `index`.
+  // For the group.
+  const PromptedRequest& request() const { return *options_.request; }
+  const DecodingOptions& decoding() const { return *options_.decoding; }
   GenerationRow Row(size_t index);
 
  private:

@@ -138,8 +138,14 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> registry)
       stalled_(NewCounter(*registry_, "ddpt_stream_stalled_total",
                           "Streams ended because their reader was too slow.")),
       kv_cache_usage_(NewFamily<Gauge>(*registry_, "ddpt_kv_cache_usage_ratio",
-                                       "Share of the generating batch's rows in use.")
+                                       "Of the memory for keys and values, what is in use.")
                           .Add({})),
+      kv_cache_reserved_(NewFamily<Gauge>(*registry_, "ddpt_kv_cache_reserved_ratio",
+                                          "Of the memory for keys and values, what running "
+                                          "requests may come to need.")
+                             .Add({})),
+      prefix_lookups_(NewFamily<Counter>(*registry_, "ddpt_prefix_cache_lookups_total",
+                                         "Instructions whose keys and values were looked for.")),
       train_jobs_(NewFamily<Gauge>(*registry_, "ddpt_train_jobs",
                                    "Training jobs by state: those that wait were accepted here, "
                                    "the others have run here since the start.")),
@@ -275,6 +281,10 @@ void Metrics::GeneratedTokens(size_t count) {
   generated_tokens_.Increment(static_cast<double>(count));
 }
 void Metrics::KvCacheUsage(double share) { kv_cache_usage_.Set(share); }
+void Metrics::KvCacheReserved(double share) { kv_cache_reserved_.Set(share); }
+void Metrics::PrefixLookup(bool hit) {
+  prefix_lookups_.Add({{"result", hit ? "hit" : "miss"}}).Increment();
+}
 void Metrics::StreamStalled() { stalled_.Increment(); }
 
 void Metrics::TrainJob(std::string_view from, std::string_view to) {

@@ -70,8 +70,12 @@ class Metrics {
   void FirstToken(std::chrono::nanoseconds since_arrival);
   void NextToken(std::chrono::nanoseconds since_last);
   void GeneratedTokens(size_t count);
-  // Share of the generating batch's rows in use, 0..1.
+  // Of the memory for keys and values (kv-cache-bytes): what is held, and what the running rows may
+  // come to need. 0..1.
   void KvCacheUsage(double share);
+  void KvCacheReserved(double share);
+  // Whether keys and values of an instruction were there already.
+  void PrefixLookup(bool hit);
   // A stream whose reader was too slow was ended.
   void StreamStalled();
 
@@ -127,6 +131,8 @@ class Metrics {
   prometheus::Counter& generated_tokens_;
   prometheus::Counter& stalled_;
   prometheus::Gauge& kv_cache_usage_;
+  prometheus::Gauge& kv_cache_reserved_;
+  Family<prometheus::Counter>& prefix_lookups_;
   Family<prometheus::Gauge>& train_jobs_;
   Family<prometheus::Gauge>& train_loss_;
   prometheus::Counter& train_steps_;

@@ -15,8 +15,11 @@
 #include "core/base/device.h"
 #include "core/base/digest.h"
 #include "core/base/file.h"
+#include "core/base/memory.h"
 #include "core/base/status.h"
 #include "core/model/device_memory.h"
+#include "core/model/language_model.h"
+#include "core/model/prefix_cache.h"
 #include "core/registry/postgres_watcher.h"
 #include "server/access.h"
 #include "server/base_model.h"
@@ -48,6 +51,10 @@ constexpr size_t kBackgroundThreads = 2;  // a job, an evaluation
 // Rows that share a pass over the weights: beyond that wait grows and speed does not.
 constexpr size_t kBatchCapacity = 32;
 constexpr size_t kGpuBatchCapacity = 1024;
+// Where the machine does not tell what is free.
+constexpr size_t kKvCacheBytes = size_t{1} << 30;
+// Of the memory for keys and values one part in so many is for instructions that may come again.
+constexpr size_t kPrefixShare = 8;
 // For answers that are written already when the server stops, and health watchers who never leave.
 constexpr std::chrono::milliseconds kLastWords{500};
 // For work that was told to stop.
@@ -109,6 +116,8 @@ class Server::Impl {
   absl::Status DeviceHealth() const;
   void CheckDevices();
   size_t BatchCapacity() const;
+  size_t KvCacheBytes() const;
+  double KvCacheUsage() const;
   void Drain(TimePoint deadline);
   std::string EndpointsPath() const { return config_.state + "/endpoints.json"; }
 
@@ -125,6 +134,8 @@ class Server::Impl {
   std::unique_ptr<StreamPool> pool_;        // everything else
   std::unique_ptr<StreamPool> background_;  // jobs and evaluations, behind pool_
   std::shared_ptr<const BaseModel> base_;   // null: prompts only
+  size_t kv_row_bytes_ = 0;                 // keys and values of what runs
+  std::shared_ptr<PrefixCache> prefix_cache_;
   std::unique_ptr<TaskCatalog> catalog_;
   std::unique_ptr<PromptSampler> sampler_;
   std::unique_ptr<Access> access_;
@@ -273,10 +284,16 @@ absl::Status Server::Impl::OpenServices() {
   if (config_.batch_invariant == "on" && !base_->model->steps_in_fixed_order()) {
     return FieldError("batch-invariant", "needs a model on a processor with AVX2");
   }
+  const size_t kv_cache_bytes = KvCacheBytes();
+  kv_row_bytes_ = kv_cache_bytes - kv_cache_bytes / kPrefixShare;
+  prefix_cache_ = std::make_shared<PrefixCache>(kv_cache_bytes / kPrefixShare,
+                                                [this](bool hit) { metrics_.PrefixLookup(hit); });
   code_service_ = std::make_unique<CodeService>(
       *calls_, base_, *maker_, *pool_,
       CodeService::Options{.batch = {.capacity = config_.generate_batch,
-                                     .batch_invariant = config_.batch_invariant == "on"},
+                                     .kv_bytes = kv_row_bytes_,
+                                     .batch_invariant = config_.batch_invariant == "on",
+                                     .prefix_cache = prefix_cache_},
                            .stream_buffer_bytes = config_.stream_buffer_bytes});
   model_service_ = std::make_unique<ModelService>(*calls_, base_);
   DDPT_ASSIGN_OR_RETURN(
@@ -330,6 +347,7 @@ absl::Status Server::Impl::Serve() {
                         {"database", storage_.database ? storage_.database->address() : ""},
                         {"model", base_ ? base_->name : ""},
                         {"dtype", base_ ? ModelDtypeName(base_->model->geometry().dtype) : ""},
+                        {"kv_cache_bytes", base_ ? kv_row_bytes_ : 0},
                         {"workers", pool_->threads()}});
   return WriteEndpoints();
 }
@@ -339,6 +357,7 @@ absl::Status Server::Impl::ServeMetrics() {
   const auto metrics = [this] {
     metrics_.StreamPoolThreads(pool_->busy(), pool_->threads());
     metrics_.TrainCheckpointAge();
+    if (base_) metrics_.KvCacheUsage(KvCacheUsage());
     if (const auto memory = ReadDeviceMemory(device_)) {
       metrics_.GpuMemory(memory->used, memory->total);
     }
@@ -372,6 +391,20 @@ absl::Status Server::Impl::DeviceHealth() const {
   absl::Status status = pool_->health();
   status.Update(background_->health());
   return status;
+}
+
+size_t Server::Impl::KvCacheBytes() const {
+  if (config_.kv_cache_bytes > 0) return config_.kv_cache_bytes;
+  const std::string& device = base_->model->geometry().device;
+  if (device == "cpu") return FreeMemory().value_or(kKvCacheBytes) / 4;
+  const auto memory = ReadDeviceMemory(ParseDevice(device).value());
+  return memory ? (memory->total - memory->used) / 2 : kKvCacheBytes;
+}
+
+// What is kept of instructions for later gives way by itself.
+double Server::Impl::KvCacheUsage() const {
+  const size_t kept = prefix_cache_->bytes(), held = base_->model->kv_bytes();
+  return static_cast<double>(held - std::min(kept, held)) / static_cast<double>(kv_row_bytes_);
 }
 
 void Server::Impl::CheckDevices() {

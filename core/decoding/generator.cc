@@ -11,6 +11,7 @@
 #include "core/base/status.h"
 #include "core/base/team.h"
 #include "core/decoding/generation_row.h"
+#include "core/decoding/kv_need.h"
 #include "core/model/batch.h"
 #include "core/model/decoder_trunk.h"
 #include "core/text/tokenizer.h"
@@ -29,20 +30,34 @@ std::vector<uint8_t> UsableTokens(const ModelGeometry& geometry, const Tokenizer
   return usable;
 }
 
-LanguageModel::Prefilled Prefill(const LanguageModel& model, const Rows& rows) {
+// Rows of one request, its choices, go through the model as one that is repeated.
+LanguageModel::Prefilled Prefill(const LanguageModel& model, const Rows& rows, PrefixCache* cache) {
+  std::vector<const PromptedRequest*> requests;
+  std::vector<int64_t> places;  // of each row
+  for (const auto& row : rows) {
+    const PromptedRequest* const request = row->row().request.get();
+    const auto place = std::find(requests.begin(), requests.end(), request);
+    places.push_back(place - requests.begin());
+    if (place == requests.end()) requests.push_back(request);
+  }
   std::vector<const Tensor*> prompts;
   std::vector<std::vector<uint32_t>> inputs, prefixes;
   std::vector<int64_t> lengths;
-  for (const auto& row : rows) {
-    const PromptedRequest& request = *row->row().request;
-    prompts.push_back(request.soft_prompt.get());
-    inputs.push_back(EncoderIds(request));
-    prefixes.push_back(DecoderIds(request, model.geometry()));
+  for (const PromptedRequest* request : requests) {
+    prompts.push_back(request->soft_prompt.get());
+    inputs.push_back(EncoderIds(*request));
+    prefixes.push_back(DecoderIds(*request, model.geometry()));
     lengths.push_back(static_cast<int64_t>(prefixes.back().size()));
   }
   const EncoderBatch batch = WithPrompts(model, prompts, inputs);
-  return model.Prefill(model.Encode(batch.embeddings, batch.mask, batch.prefixes), batch.mask,
-                       PadIds(prefixes, model.geometry().device).ids, lengths, batch.prefixes);
+  LanguageModel::Prefilled filled =
+      model.Prefill(model.Encode(batch.embeddings, batch.mask, batch.prefixes), batch.mask,
+                    PadIds(prefixes, model.geometry().device).ids, lengths, batch.prefixes, cache);
+  if (requests.size() == rows.size()) return filled;
+  filled.state->Select(places);
+  const at::Tensor index = at::tensor(at::IntArrayRef(places), at::kLong);
+  filled.logits = filled.logits.index_select(0, index.to(filled.logits.device()));
+  return filled;
 }
 
 }  // namespace
@@ -55,13 +70,27 @@ class GenerationBatch::Impl {
         tokenizer_(std::move(tokenizer)),
         usable_(UsableTokens(model_->geometry(), *tokenizer_)),
         options_(options),
-        free_slots_(options.capacity) {
+        free_slots_(options.capacity),
+        needs_(options.capacity, KvNeed{.rows = 0}) {
     std::iota(free_slots_.rbegin(), free_slots_.rend(), size_t{0});
   }
 
   size_t capacity() const { return options_.capacity; }
   size_t width() const { return capacity() - free_slots_.size(); }
-  size_t load() const { return Reserved(running_); }
+  size_t load() const {
+    size_t rows = 0;
+    for (const KvNeed& need : Needs()) rows += need.rows;
+    return rows;
+  }
+  size_t kv_load() const { return model_->KvBytesOf(Needs()); }
+
+  bool HasRoom(const PromptedRequest& request, const DecodingOptions& options) const {
+    if (width() == 0) return true;
+    std::vector<KvNeed> needs = Needs();
+    needs.push_back(KvNeedOf(request, options, model_->geometry()));
+    return !free_slots_.empty() && load() + options.num_beams <= capacity() &&
+           model_->KvBytesOf(needs) <= options_.kv_bytes;
+  }
 
   absl::StatusOr<size_t> Join(GenerationRow row) {
     DDPT_RETURN_IF_ERROR(ValidateDecoding(*row.options));
@@ -72,12 +101,16 @@ class GenerationBatch::Impl {
                         absl::StrCat(row.options->num_beams, " are more than the ", capacity(),
                                      " rows that are generated together"));
     }
-    if (free_slots_.empty()) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("the batch has no room beyond its ", capacity(), " rows"));
+    const KvNeed need = KvNeedOf(*row.request, *row.options, model_->geometry());
+    DDPT_RETURN_IF_ERROR(CheckKvNeed(need, *model_, options_.kv_bytes));
+    if (!HasRoom(*row.request, *row.options)) {
+      return absl::ResourceExhaustedError(absl::StrCat("the batch has no room beyond its ", load(),
+                                                       " rows of ", capacity(), " and ", kv_load(),
+                                                       " bytes of ", options_.kv_bytes));
     }
     const size_t slot = free_slots_.back();
     free_slots_.pop_back();
+    needs_[slot] = need;
     joining_.push_back(RunningRow::Create(std::move(row), slot, tokenizer_.get()));
     return slot;
   }
@@ -87,7 +120,7 @@ class GenerationBatch::Impl {
       for (auto& row : *rows) {
         if (row == nullptr || row->slot() != slot || row->ended()) continue;
         row->End(std::nullopt);
-        free_slots_.push_back(slot);
+        Free(slot);
       }
     }
   }
@@ -105,18 +138,25 @@ class GenerationBatch::Impl {
     if (!running_.empty()) {
       Continue(state_, Advance(running_, model_->Step(*state_, LastTokens(), team_)));
     }
-    while (const size_t count = Admissible()) Admit(count);
+    while (!joining_.empty()) Admit(options_.batch_invariant ? FirstRequest() : joining_.size());
     Report(running_, finished);
   }
 
   void Help(const std::function<bool()>& leave) { team_.Help(leave); }
 
  private:
-  // Rows of the model that these may come to take.
-  static size_t Reserved(const Rows& rows) {
-    size_t reserved = 0;
-    for (const auto& row : rows) reserved += row->row().options->num_beams;
-    return reserved;
+  // Of the rows that have not ended.
+  std::vector<KvNeed> Needs() const {
+    std::vector<KvNeed> needs;
+    for (const KvNeed& need : needs_) {
+      if (need.rows > 0) needs.push_back(need);
+    }
+    return needs;
+  }
+
+  void Free(size_t slot) {
+    free_slots_.push_back(slot);
+    needs_[slot].rows = 0;
   }
 
   // Of the rows of the model those whose rows have not ended.
@@ -170,22 +210,19 @@ class GenerationBatch::Impl {
     return continued;
   }
 
-  // How many of those that wait, the first ones, there is room for and are to be taken together.
-  size_t Admissible() const {
-    size_t load = Reserved(running_), count = 0;
-    for (const auto& row : joining_) {
-      load += row->row().options->num_beams;
-      if (load > capacity()) break;
-      ++count;
-    }
-    return options_.batch_invariant ? std::min<size_t>(count, 1) : count;
+  // How many rows of those that join are the choices of the first one's request.
+  size_t FirstRequest() const {
+    const auto other = std::find_if(joining_.begin(), joining_.end(), [this](const auto& row) {
+      return row->row().request != joining_[0]->row().request;
+    });
+    return static_cast<size_t>(other - joining_.begin());
   }
 
   void Admit(size_t count) {
     const auto end = joining_.begin() + static_cast<ptrdiff_t>(count);
     Rows admitted(std::make_move_iterator(joining_.begin()), std::make_move_iterator(end));
     joining_.erase(joining_.begin(), end);
-    LanguageModel::Prefilled added = Prefill(*model_, admitted);
+    LanguageModel::Prefilled added = Prefill(*model_, admitted, options_.prefix_cache.get());
     Continue(added.state, Advance(admitted, added.logits));
     std::move(admitted.begin(), admitted.end(), std::back_inserter(running_));
     if (state_ == nullptr) {
@@ -199,7 +236,7 @@ class GenerationBatch::Impl {
   void Report(Rows& rows, std::vector<Finished>& finished) {
     std::erase_if(rows, [&](const auto& row) {
       if (row->ended() && row->status()) {
-        free_slots_.push_back(row->slot());
+        Free(row->slot());
         finished.push_back({row->slot(), *row->status()});
       }
       return row->ended();
@@ -211,7 +248,8 @@ class GenerationBatch::Impl {
   const std::vector<uint8_t> usable_;
   const Options options_;
   std::vector<size_t> free_slots_;
-  Rows running_;  // in the order of the state's rows
+  std::vector<KvNeed> needs_;  // by slot; of no rows where it is free
+  Rows running_;               // in the order of the state's rows
   Rows joining_;
   std::unique_ptr<DecoderState> state_;
   Team team_;
@@ -226,6 +264,11 @@ GenerationBatch::GenerationBatch(GenerationBatch&&) noexcept = default;
 size_t GenerationBatch::capacity() const { return impl_->capacity(); }
 size_t GenerationBatch::width() const { return impl_->width(); }
 size_t GenerationBatch::load() const { return impl_->load(); }
+size_t GenerationBatch::kv_load() const { return impl_->kv_load(); }
+bool GenerationBatch::HasRoom(const PromptedRequest& request,
+                              const DecodingOptions& options) const {
+  return impl_->HasRoom(request, options);
+}
 absl::StatusOr<size_t> GenerationBatch::Join(GenerationRow row) {
   return impl_->Join(std::move(row));
 }
@@ -253,7 +296,7 @@ absl::StatusOr<std::vector<Generation>> RunRows(GenerationBatch batch,
   std::vector<GenerationBatch::Finished> finished;
   size_t next = 0;
   while (next < rows.size() || batch.width() > 0) {
-    for (; next < rows.size() && batch.width() < batch.capacity(); ++next) {
+    for (; next < rows.size() && batch.HasRoom(*rows[next].request, *rows[next].options); ++next) {
       rows[next].sink = [to = &generations[next * choices],
                          first = rows[next].choice](const Delta& delta) {
         Collect(delta, to + (delta.choice - first));
@@ -301,6 +344,7 @@ absl::StatusOr<std::vector<Generation>> GenerateAll(std::shared_ptr<const Langua
   const auto settings = WithLogprobs(options);
   std::vector<GenerationRow> rows;
   for (const PromptedRequest& request : requests) {
+    DDPT_RETURN_IF_ERROR(ValidateRequest(request, model->geometry(), options.max_new_tokens));
     rows.push_back({std::make_shared<const PromptedRequest>(request), settings, 0, nullptr, stop});
   }
   return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), {.capacity = width}),

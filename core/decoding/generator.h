@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,13 +17,15 @@
 namespace ddpt {
 
 class LanguageModel;
+class PrefixCache;
 class Tokenizer;
 
 enum class FinishReason { kStop, kLength };
 
-// News of one choice; of beam search all of it at once, the best choice first. `text` never splits
-// a character; joined, the texts are the answer up to its stop string or end token. `token_ids` has
-// every generated token, those of the stop string and the end token included.
+// News of one choice; of beam search all of it at once, the best choice first.
+// `text` never splits a character; joined, the texts are the answer up to its stop string or end
+// token. `token_ids` has every generated token, those of the stop string and the end token
+// included.
 struct Delta {
   uint32_t choice = 0;
   std::string text;
@@ -68,10 +71,15 @@ class GenerationBatch {
 
   struct Options {
     size_t capacity = 16;  // rows that advance together
-    // Each row goes through the encoder by itself. Steps are of fixed order anyway, where the
+    // For their keys and values, each row being counted as long as it may get.
+    size_t kv_bytes = std::numeric_limits<size_t>::max();
+    // Each request goes through the encoder by itself. Steps are of fixed order anyway, where the
     // processor has kernels for them (core/model/kernels.h), so there a row's logits are the same
     // bits in any company; elsewhere they are not.
     bool batch_invariant = false;
+    // What the decoder has made of instructions before; null: nothing is kept. Its memory is beside
+    // kv_bytes.
+    std::shared_ptr<PrefixCache> prefix_cache = nullptr;
   };
 
   GenerationBatch(std::shared_ptr<const LanguageModel> model,
@@ -83,11 +91,16 @@ class GenerationBatch {
   size_t capacity() const;
   // Rows that have joined and not ended.
   size_t width() const;
-  // Rows of the model that they may take, but for those that wait; 0..capacity().
+  // Rows of the model that they may take; 0..capacity().
   size_t load() const;
-  // Takes the row in, at the next step at which the model has room for its beams; the slot is
-  // 0..capacity()-1. The FieldErrors of ValidateRequest and ValidateDecoding, and of more beams
-  // than capacity(); RESOURCE_EXHAUSTED where there is no room.
+  // Bytes of keys and values that they may take; 0..Options::kv_bytes.
+  size_t kv_load() const;
+  // Whether there is a slot for a row of this valid request, rows of the model for its beams, and
+  // memory. An empty batch has room for all: Join tells what will never fit.
+  bool HasRoom(const PromptedRequest& request, const DecodingOptions& options) const;
+  // Takes the row in, at the next step; the slot is 0..capacity()-1. The FieldErrors of
+  // ValidateRequest, ValidateDecoding and CheckKvNeed, and of more beams than capacity();
+  // RESOURCE_EXHAUSTED where there is no room now.
   absl::StatusOr<size_t> Join(GenerationRow row);
   // Gives up the row in `slot`, which hears nothing more. Cheap.
   void Leave(size_t slot);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/model/cached_prefix.h"
 #include "core/model/codet5p_decoder.h"
 #include "core/model/codet5p_layers.h"
 #include "core/model/decoder_trunk.h"
@@ -15,6 +16,7 @@
 #include "core/model/kv_rows.h"
 #include "core/model/kv_state.h"
 #include "core/model/pause_behind.h"
+#include "core/model/prefix_cache.h"
 #include "core/model/prefixes.h"
 
 namespace ddpt {
@@ -109,24 +111,28 @@ class Model : public LanguageModel {
   }
 
   Prefilled Prefill(const at::Tensor& states, const at::Tensor& mask, const at::Tensor& prefix_ids,
-                    std::span<const int64_t> lengths, const Prefixes& prefixes) const override {
-    std::vector<Heads> layers;
-    const auto [x, normed] = Decode(prefix_ids, prefixes.decoder, &layers);
+                    std::span<const int64_t> lengths, const Prefixes& prefixes,
+                    PrefixCache* cache) const override {
     std::vector<Heads> cross = {prefixes.cross.Before(0, CrossHeads(states))};
     const at::Tensor cross_bias = prefixes.cross.Before(MaskBias(mask));
     const at::Tensor last = at::tensor(at::IntArrayRef(lengths.data(), lengths.size()), at::kLong)
                                 .to(prefix_ids.device())
                                 .unsqueeze(1) -
                             1;
+    if (fast_decoder_ != nullptr && cache != nullptr && prefixes.decoder.empty()) {
+      return PrefillByCache(cross, cross_bias, prefix_ids, lengths, last, *cache);
+    }
+    std::vector<Heads> layers;
+    const auto [x, normed] = Decode(prefix_ids, prefixes.decoder, &layers);
     at::Tensor logits =
         DecodeHead(cross[0], cross_bias, AtPositions(x, last), AtPositions(normed, last), last);
     if (fast_decoder_ != nullptr && !logits.requires_grad()) {
-      return {std::make_unique<KvRows>(layers, cross, cross_bias, lengths, prefixes.decoder,
-                                       decoder_embedding_.scalar_type() != at::kFloat),
+      auto rows = KvRows::PastOf(geometry_, kv_meter(), layers, lengths, prefixes.decoder);
+      return {std::make_unique<KvRows>(geometry_, kv_meter(), std::move(rows), cross, cross_bias),
               std::move(logits)};
     }
-    return {std::make_unique<KvState>(std::move(layers), std::move(cross), cross_bias, lengths,
-                                      prefixes.decoder),
+    return {std::make_unique<KvState>(kv_meter(), std::move(layers), std::move(cross), cross_bias,
+                                      lengths, prefixes.decoder),
             std::move(logits)};
   }
 
@@ -189,6 +195,40 @@ class Model : public LanguageModel {
       PauseBehind(last.base);
     }
     return last;
+  }
+
+  // Ids [T] by themselves, so that the bits are the same in any company.
+  std::shared_ptr<const CachedPrefix> PrefixOf(const at::Tensor& ids, PrefixCache& cache) const {
+    const auto* first = ids.const_data_ptr<int64_t>();
+    const std::vector<int64_t> key(first, first + ids.size(0));
+    if (auto found = cache.Find(key)) return found;
+    const std::vector<int64_t> length = {ids.size(0)};
+    std::vector<Heads> layers;
+    const auto [base, normed] = Decode(ids.unsqueeze(0), Prefixes::Part(), &layers);
+    auto rows = KvRows::PastOf(geometry_, kv_meter(), layers, length, Prefixes::Part());
+    const auto entry = std::make_shared<const CachedPrefix>(
+        CachedPrefix{std::move(rows[0].past), base.narrow(1, length[0] - 1, 1).clone(),
+                     normed.narrow(1, length[0] - 1, 1).clone()});
+    cache.Keep(key, entry);
+    return entry;
+  }
+
+  Prefilled PrefillByCache(const std::vector<Heads>& cross, const at::Tensor& cross_bias,
+                           const at::Tensor& prefix_ids, std::span<const int64_t> lengths,
+                           const at::Tensor& last, PrefixCache& cache) const {
+    std::vector<KvRows::Row> rows;
+    std::vector<at::Tensor> bases, normed;
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      const auto entry =
+          PrefixOf(prefix_ids[static_cast<int64_t>(i)].narrow(0, 0, lengths[i]), cache);
+      rows.push_back({entry->past, 0, nullptr});
+      bases.push_back(entry->base);
+      normed.push_back(entry->normed);
+    }
+    at::Tensor logits =
+        DecodeHead(cross[0], cross_bias, at::cat(bases, 0), at::cat(normed, 0), last);
+    return {std::make_unique<KvRows>(geometry_, kv_meter(), std::move(rows), cross, cross_bias),
+            std::move(logits)};
   }
 
   // Keys and values of encoder states [B, S, w].

@@ -10,12 +10,6 @@
 namespace ddpt {
 namespace {
 
-KvLayout LayoutOf(const std::vector<Heads>& layers, bool bfloat16) {
-  const at::Tensor& key = layers.front().key;
-  return {layers.size(), static_cast<size_t>(key.size(1)), static_cast<size_t>(key.size(3)),
-          bfloat16};
-}
-
 template <typename Element>
 Element Kept(float x) {
   if constexpr (sizeof(Element) == sizeof(float)) return x;
@@ -71,13 +65,19 @@ std::vector<int64_t> Shown(const at::Tensor& bias) {  // [S]
 
 }  // namespace
 
+KvLayout::KvLayout(const ModelGeometry::Attention& attention, ModelDtype dtype)
+    : layers(static_cast<size_t>(attention.layers)),
+      heads(static_cast<size_t>(attention.heads)),
+      head_width(static_cast<size_t>(attention.head_width)),
+      bfloat16(dtype != ModelDtype::kFloat32) {}
+
 void KvSequence::Grow(const KvLayout& layout) {
-  const size_t size = layout.block_bytes() / sizeof(float);
+  const size_t bytes = layout.block_bytes();
   if (length_ % kBlockTokens == 0) {
-    blocks_.push_back(std::make_shared<AlignedFloats>(size));
+    blocks_.push_back(std::make_shared<Block>(bytes, meter_));
   } else if (blocks_.back().use_count() > 1) {
-    auto own = std::make_shared<AlignedFloats>(size);
-    std::copy_n(blocks_.back()->data(), size, own->data());
+    auto own = std::make_shared<Block>(bytes, meter_);
+    std::copy_n(blocks_.back()->data(), bytes, own->data());
     blocks_.back() = std::move(own);
   }
   ++length_;
@@ -85,7 +85,7 @@ void KvSequence::Grow(const KvLayout& layout) {
 
 void KvSequence::Put(const KvLayout& layout, size_t token, size_t layer, size_t head,
                      const float* key, const float* value) {
-  char* const block = reinterpret_cast<char*>(blocks_[token / kBlockTokens]->data());
+  char* const block = blocks_[token / kBlockTokens]->data();
   const auto write = layout.bfloat16 ? Write<uint16_t> : Write<float>;
   write(block + layout.keys_at(layer, head), block + layout.values_at(layer, head),
         token % kBlockTokens, layout.head_width, PaddedHead(layout.head_width), key, value);
@@ -96,33 +96,54 @@ void KvSequence::List(const KvLayout& layout, size_t layer, size_t head,
   keys.clear();
   values.clear();
   for (const auto& block : blocks_) {
-    const char* const data = reinterpret_cast<const char*>(block->data());
+    const char* const data = block->data();
     keys.push_back(data + layout.keys_at(layer, head));
     values.push_back(data + layout.values_at(layer, head));
   }
 }
 
-KvRows::KvRows(const std::vector<Heads>& layers, const std::vector<Heads>& cross,
-               const at::Tensor& cross_bias, std::span<const int64_t> lengths,
-               const Prefixes::Part& prefix, bool bfloat16)
-    : past_layout_(LayoutOf(layers, bfloat16)),
-      cross_layout_(LayoutOf(cross, bfloat16)),
-      rows_(lengths.size()),
+KvRows::KvRows(const ModelGeometry& geometry, std::shared_ptr<KvMeter> meter, std::vector<Row> rows,
+               const std::vector<Heads>& cross, const at::Tensor& cross_bias)
+    : past_layout_(geometry.decoder_self, geometry.dtype),
+      cross_layout_(geometry.cross, geometry.dtype),
+      rows_(std::move(rows)),
       buffers_(std::make_unique<Buffers>()) {
-  const int64_t n = prefix.empty() ? 0 : prefix.bias.size(3);
   for (size_t i = 0; i < rows_.size(); ++i) {
     const auto row = static_cast<int64_t>(i);
-    const int64_t own = n == 0 ? 0 : prefix.lengths[prefix.lengths.size() == 1 ? 0 : i];
-    rows_[i].prefix = static_cast<size_t>(own);
-    Fill(past_layout_, layers, row, Places(own, n, lengths[i]), &rows_[i].past);
-    auto sequence = std::make_shared<KvSequence>();
+    auto sequence = std::make_shared<KvSequence>(meter);
     const at::Tensor bias = cross_bias[cross_bias.size(0) == 1 ? 0 : row].flatten();
     Fill(cross_layout_, cross, row, Shown(bias), sequence.get());
     rows_[i].cross = std::move(sequence);
   }
 }
 
+std::vector<KvRows::Row> KvRows::PastOf(const ModelGeometry& geometry,
+                                        const std::shared_ptr<KvMeter>& meter,
+                                        const std::vector<Heads>& layers,
+                                        std::span<const int64_t> lengths,
+                                        const Prefixes::Part& prefix) {
+  const KvLayout layout(geometry.decoder_self, geometry.dtype);
+  const int64_t n = prefix.empty() ? 0 : prefix.bias.size(3);
+  std::vector<Row> rows;
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    const int64_t own = n == 0 ? 0 : prefix.lengths[prefix.lengths.size() == 1 ? 0 : i];
+    Row& row = rows.emplace_back(Row{KvSequence(meter), static_cast<size_t>(own), nullptr});
+    Fill(layout, layers, static_cast<int64_t>(i), Places(own, n, lengths[i]), &row.past);
+  }
+  return rows;
+}
+
 KvRows::~KvRows() = default;
+
+size_t KvRows::BytesOf(const ModelGeometry& geometry, std::span<const KvNeed> needs) {
+  const KvLayout past(geometry.decoder_self, geometry.dtype);
+  const KvLayout cross(geometry.cross, geometry.dtype);
+  size_t bytes = 0;
+  for (const KvNeed& need : needs) {
+    bytes += need.rows * past.bytes_of(need.past) + cross.bytes_of(need.cross);
+  }
+  return bytes;
+}
 
 void KvRows::Select(std::span<const int64_t> rows) {
   std::vector<Row> selected;

@@ -4,11 +4,14 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/base/aligned_floats.h"
 #include "core/model/attention.h"
+#include "core/model/geometry.h"
 #include "core/model/kernels.h"
+#include "core/model/kv_memory.h"
 #include "core/model/language_model.h"
 #include "core/model/prefixes.h"
 
@@ -17,9 +20,11 @@ namespace ddpt {
 // Where the keys and values of kBlockTokens tokens in all layers of a kind stand in one block of
 // memory.
 struct KvLayout {
-  size_t layers = 0, heads = 0;
-  size_t head_width = 0;  // kept as PaddedHead of it
-  bool bfloat16 = false;  // else float
+  KvLayout(const ModelGeometry::Attention& attention, ModelDtype dtype);
+
+  size_t layers, heads;
+  size_t head_width;  // kept as PaddedHead of it
+  bool bfloat16;      // else float
 
   size_t side_bytes() const {
     return kBlockTokens * PaddedHead(head_width) * (bfloat16 ? sizeof(uint16_t) : sizeof(float));
@@ -29,13 +34,21 @@ struct KvLayout {
     return (layer * heads + head) * 2 * side_bytes();
   }
   size_t values_at(size_t layer, size_t head) const { return keys_at(layer, head) + side_bytes(); }
+  // Of a sequence that shares no block.
+  size_t bytes_of(size_t tokens) const {
+    return (tokens + kBlockTokens - 1) / kBlockTokens * block_bytes();
+  }
 };
 
 // The keys and values of a sequence, in blocks that copies of the sequence share: one that is
 // written to while others hold it is copied before.
 class KvSequence {
  public:
+  explicit KvSequence(std::shared_ptr<KvMeter> meter) : meter_(std::move(meter)) {}
+
   size_t length() const { return length_; }
+  // Of its blocks, shared or not.
+  size_t bytes() const { return blocks_.empty() ? 0 : blocks_.size() * blocks_[0]->bytes(); }
   // Makes room for one token more, all zeros.
   void Grow(const KvLayout& layout);
   // Of a token that there is room for; key and value are [head_width].
@@ -46,7 +59,20 @@ class KvSequence {
             std::vector<const void*>& values) const;
 
  private:
-  std::vector<std::shared_ptr<AlignedFloats>> blocks_;
+  struct Block {
+    Block(size_t bytes, std::shared_ptr<KvMeter> meter)
+        : share(std::move(meter)), floats(bytes / sizeof(float)) {
+      share.Set(bytes);
+    }
+    size_t bytes() const { return floats.size() * sizeof(float); }
+    char* data() { return reinterpret_cast<char*>(floats.data()); }
+
+    KvShare share;
+    AlignedFloats floats;
+  };
+
+  std::shared_ptr<KvMeter> meter_;
+  std::vector<std::shared_ptr<Block>> blocks_;
   size_t length_ = 0;
 };
 
@@ -61,12 +87,20 @@ class KvRows : public DecoderState {
     std::shared_ptr<const KvSequence> cross;
   };
 
-  // As KvState's: `layers` keys and values [B, H, n + T, hd] of `prefix`, n long, and of padded
-  // tokens, of which row b has lengths[b]; of `cross` what `cross_bias` [B, 1, 1, S] shows.
-  KvRows(const std::vector<Heads>& layers, const std::vector<Heads>& cross,
-         const at::Tensor& cross_bias, std::span<const int64_t> lengths,
-         const Prefixes::Part& prefix, bool bfloat16);
+  // `rows` without the encoder's part: of `cross` keys and values [B, H, S, hd] what `cross_bias`
+  // [B, 1, 1, S] shows.
+  KvRows(const ModelGeometry& geometry, std::shared_ptr<KvMeter> meter, std::vector<Row> rows,
+         const std::vector<Heads>& cross, const at::Tensor& cross_bias);
   ~KvRows() override;
+
+  // Such rows, as KvState's: `layers` keys and values [B, H, n + T, hd] of `prefix`, n long, and of
+  // padded tokens, of which row b has lengths[b].
+  static std::vector<Row> PastOf(const ModelGeometry& geometry,
+                                 const std::shared_ptr<KvMeter>& meter,
+                                 const std::vector<Heads>& layers, std::span<const int64_t> lengths,
+                                 const Prefixes::Part& prefix);
+  // What rows hold at most.
+  static size_t BytesOf(const ModelGeometry& geometry, std::span<const KvNeed> needs);
 
   int64_t rows() const override { return static_cast<int64_t>(rows_.size()); }
   void Select(std::span<const int64_t> rows) override;

@@ -21,9 +21,10 @@ void GrowHeads(Heads* heads, int64_t size) {
   heads->value = Grown(heads->value, 2, size);
 }
 
-void SelectHeads(Heads* heads, const at::Tensor& rows) {
-  heads->key = heads->key.index_select(0, rows);
-  heads->value = heads->value.index_select(0, rows);
+// The first `size` places of these rows.
+void SelectHeads(Heads* heads, const at::Tensor& rows, int64_t size) {
+  heads->key = heads->key.narrow(2, 0, size).index_select(0, rows);
+  heads->value = heads->value.narrow(2, 0, size).index_select(0, rows);
 }
 
 void AppendHeads(Heads* heads, const Heads& other) {
@@ -47,6 +48,12 @@ void CloseGaps(const std::vector<int64_t>& prefixes, int64_t n, std::vector<Head
   }
 }
 
+// That a cache without room for `tokens` tokens grows to.
+template <typename Size>
+Size Capacity(Size tokens) {
+  return std::max<Size>(64, 2 * tokens);
+}
+
 std::vector<int64_t> Selected(const std::vector<int64_t>& values, std::span<const int64_t> rows) {
   std::vector<int64_t> selected;
   for (const int64_t row : rows) selected.push_back(values[row]);
@@ -55,13 +62,16 @@ std::vector<int64_t> Selected(const std::vector<int64_t>& values, std::span<cons
 
 }  // namespace
 
-KvState::KvState(std::vector<Heads> layers, std::vector<Heads> cross, at::Tensor cross_bias,
-                 std::span<const int64_t> lengths, const Prefixes::Part& prefix)
-    : layers_(std::move(layers)),
+KvState::KvState(std::shared_ptr<KvMeter> meter, std::vector<Heads> layers,
+                 std::vector<Heads> cross, at::Tensor cross_bias, std::span<const int64_t> lengths,
+                 const Prefixes::Part& prefix)
+    : share_(std::move(meter)),
+      layers_(std::move(layers)),
       cross_(std::move(cross)),
       cross_bias_(std::move(cross_bias)),
       lengths_(lengths.begin(), lengths.end()),
       prefixes_(lengths.size(), 0) {
+  Count();
   if (prefix.empty()) return;
   for (size_t row = 0; row < lengths_.size(); ++row) {
     prefixes_[row] = prefix.lengths[prefix.lengths.size() == 1 ? 0 : row];
@@ -76,11 +86,13 @@ KvState::KvState(std::vector<Heads> layers, std::vector<Heads> cross, at::Tensor
 void KvState::Select(std::span<const int64_t> rows) {
   const at::Tensor index =
       at::tensor(at::IntArrayRef(rows.data(), rows.size()), at::kLong).to(cross_bias_.device());
-  for (Heads& layer : layers_) SelectHeads(&layer, index);
-  for (Heads& cross : cross_) SelectHeads(&cross, index);
-  cross_bias_ = cross_bias_.index_select(0, index);
   lengths_ = Selected(lengths_, rows);
   prefixes_ = Selected(prefixes_, rows);
+  const int64_t size = std::min(layers_[0].key.size(2), Capacity(Longest()));
+  for (Heads& layer : layers_) SelectHeads(&layer, index, size);
+  for (Heads& cross : cross_) SelectHeads(&cross, index, cross.key.size(2));
+  cross_bias_ = cross_bias_.index_select(0, index);
+  Count();
 }
 
 void KvState::Append(std::unique_ptr<DecoderState> other) {
@@ -100,11 +112,12 @@ void KvState::Append(std::unique_ptr<DecoderState> other) {
   cross_bias_ = at::cat({cross_bias_, added.cross_bias_}, 0);
   lengths_.insert(lengths_.end(), added.lengths_.begin(), added.lengths_.end());
   prefixes_.insert(prefixes_.end(), added.prefixes_.begin(), added.prefixes_.end());
+  Count();
 }
 
 KvState::Next KvState::Begin() {
   const int64_t tokens = Longest() + 1;
-  if (tokens > layers_[0].key.size(2)) Reserve(std::max<int64_t>(64, 2 * tokens));
+  if (tokens > layers_[0].key.size(2)) Reserve(Capacity(tokens));
   const at::Tensor rows = at::stack({at::tensor(at::IntArrayRef(lengths_), at::kLong),
                                      at::tensor(at::IntArrayRef(prefixes_), at::kLong)})
                               .to(cross_bias_.device());
@@ -132,6 +145,28 @@ int64_t KvState::Longest() const { return *std::max_element(lengths_.begin(), le
 
 void KvState::Reserve(int64_t tokens) {
   for (Heads& layer : layers_) GrowHeads(&layer, tokens);
+  Count();
+}
+
+void KvState::Count() {
+  size_t bytes = 0;
+  for (const std::vector<Heads>* heads : {&layers_, &cross_}) {
+    for (const Heads& each : *heads) bytes += each.key.nbytes() + each.value.nbytes();
+  }
+  share_.Set(bytes);
+}
+
+size_t KvState::BytesOf(const ModelGeometry& geometry, std::span<const KvNeed> needs) {
+  const auto element = geometry.dtype == ModelDtype::kFloat32 ? sizeof(float) : sizeof(uint16_t);
+  size_t rows = 0, past = 0, cross = 0;
+  for (const KvNeed& need : needs) {
+    rows += need.rows;
+    past = std::max(past, Capacity(need.past));
+    cross = std::max(cross, need.cross);
+  }
+  return rows * element *
+         (past * static_cast<size_t>(geometry.decoder_self.size()) +
+          cross * static_cast<size_t>(geometry.cross.size()));
 }
 
 }  // namespace ddpt

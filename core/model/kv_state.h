@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "core/model/attention.h"
+#include "core/model/geometry.h"
+#include "core/model/kv_memory.h"
 #include "core/model/language_model.h"
 #include "core/model/prefixes.h"
 
@@ -21,8 +23,12 @@ class KvState : public DecoderState {
  public:
   // `layers` keys and values [B, H, n + T, hd] of `prefix`, n long, and of padded tokens, of which
   // row b has lengths[b]. `cross_bias` is [B, 1, 1, S].
-  KvState(std::vector<Heads> layers, std::vector<Heads> cross, at::Tensor cross_bias,
-          std::span<const int64_t> lengths, const Prefixes::Part& prefix);
+  KvState(std::shared_ptr<KvMeter> meter, std::vector<Heads> layers, std::vector<Heads> cross,
+          at::Tensor cross_bias, std::span<const int64_t> lengths, const Prefixes::Part& prefix);
+
+  // What such rows hold at most, but for a moment while rows come and go, and for the encoder's
+  // padding of longer rows that have gone.
+  static size_t BytesOf(const ModelGeometry& geometry, std::span<const KvNeed> needs);
 
   int64_t rows() const override { return static_cast<int64_t>(lengths_.size()); }
   void Select(std::span<const int64_t> rows) override;
@@ -50,7 +56,9 @@ class KvState : public DecoderState {
  private:
   int64_t Longest() const;
   void Reserve(int64_t tokens);
+  void Count();
 
+  KvShare share_;
   std::vector<Heads> layers_;
   std::vector<Heads> cross_;
   at::Tensor cross_bias_;

@@ -5,6 +5,8 @@
 #include "core/base/team.h"
 #include "core/model/decoder_trunk.h"
 #include "core/model/kernels.h"
+#include "core/model/kv_rows.h"
+#include "core/model/kv_state.h"
 #include "core/model/prefixes.h"
 
 namespace ddpt {
@@ -26,7 +28,7 @@ at::Tensor LanguageModel::Head(const DecoderTrunk& trunk, const at::Tensor& stat
 LanguageModel::Prefilled LanguageModel::Prefill(const at::Tensor& states, const at::Tensor& mask,
                                                 const at::Tensor& prefix_ids,
                                                 std::span<const int64_t> lengths) const {
-  return Prefill(states, mask, prefix_ids, lengths, Prefixes());
+  return Prefill(states, mask, prefix_ids, lengths, Prefixes(), nullptr);
 }
 
 at::Tensor LanguageModel::Step(DecoderState& state, const at::Tensor& ids) const {
@@ -36,6 +38,11 @@ at::Tensor LanguageModel::Step(DecoderState& state, const at::Tensor& ids) const
 
 bool LanguageModel::steps_in_fixed_order() const {
   return geometry().device == "cpu" && BestModelKernels() != nullptr;
+}
+
+size_t LanguageModel::KvBytesOf(std::span<const KvNeed> needs) const {
+  return steps_in_fixed_order() ? KvRows::BytesOf(geometry(), needs)
+                                : KvState::BytesOf(geometry(), needs);
 }
 
 }  // namespace ddpt

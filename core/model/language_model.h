@@ -1,11 +1,13 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "core/model/geometry.h"
+#include "core/model/kv_memory.h"
 
 namespace at {
 class Tensor;
@@ -13,6 +15,7 @@ class Tensor;
 
 namespace ddpt {
 
+class PrefixCache;
 class Team;
 struct DecoderTrunk;
 struct Prefixes;
@@ -80,9 +83,11 @@ class LanguageModel {
   // Starts decoding: prefix ids [B, T] (mostly start token first), padded on the right to the
   // longest; lengths[b] >= 1 of row b. Also gives the float32 logits [B, vocabulary] after each
   // row's last token. Row b's numbers are those of its own sequence alone up to float rounding.
+  // `cache`, which may be null, saves the decoder's part for prefixes that it knows, in families
+  // where that does not depend on the encoder; another company changes those rows by no bit.
   virtual Prefilled Prefill(const at::Tensor& states, const at::Tensor& mask,
                             const at::Tensor& prefix_ids, std::span<const int64_t> lengths,
-                            const Prefixes& prefixes) const = 0;
+                            const Prefixes& prefixes, PrefixCache* cache) const = 0;
   Prefilled Prefill(const at::Tensor& states, const at::Tensor& mask, const at::Tensor& prefix_ids,
                     std::span<const int64_t> lengths) const;
   // Appends ids [B] to the rows of `state`; float32 logits [B, vocabulary] after them, which may be
@@ -92,10 +97,20 @@ class LanguageModel {
   at::Tensor Step(DecoderState& state, const at::Tensor& ids) const;
   // Whether Step gives a row the same bits in any company.
   bool steps_in_fixed_order() const;
+  // Bytes that all states of this model hold now for keys and values.
+  size_t kv_bytes() const { return kv_meter_->bytes(); }
+  // What a state of such rows comes to hold at most.
+  size_t KvBytesOf(std::span<const KvNeed> needs) const;
 
   // The keys and values that the model itself has for ids [B, S] without padding: of the encoder,
   // of a decoder that reads them too, and of its cross-attention to that encoder.
   virtual Prefixes KeysAndValues(const at::Tensor& ids) const = 0;
+
+ protected:
+  const std::shared_ptr<KvMeter>& kv_meter() const { return kv_meter_; }
+
+ private:
+  const std::shared_ptr<KvMeter> kv_meter_ = std::make_shared<KvMeter>();
 };
 
 }  // namespace ddpt

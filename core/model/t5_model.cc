@@ -80,7 +80,8 @@ class Model : public LanguageModel {
   }
 
   Prefilled Prefill(const at::Tensor& states, const at::Tensor& mask, const at::Tensor& prefix_ids,
-                    std::span<const int64_t> lengths, const Prefixes& prefixes) const override {
+                    std::span<const int64_t> lengths, const Prefixes& prefixes,
+                    PrefixCache*) const override {
     Cross cross = CrossOf(states, mask, prefixes.cross);
     std::vector<Heads> layers;
     const at::Tensor x = Decode(prefix_ids, cross, prefixes.decoder, &layers);
@@ -90,12 +91,13 @@ class Model : public LanguageModel {
                             1;
     at::Tensor logits = Logits(AtPositions(x, last)).squeeze(1);
     if (fast_decoder_ != nullptr && !logits.requires_grad()) {
-      return {std::make_unique<KvRows>(layers, cross.layers, cross.bias, lengths, prefixes.decoder,
-                                       embedding_.scalar_type() != at::kFloat),
+      auto rows = KvRows::PastOf(geometry_, kv_meter(), layers, lengths, prefixes.decoder);
+      return {std::make_unique<KvRows>(geometry_, kv_meter(), std::move(rows), cross.layers,
+                                       cross.bias),
               std::move(logits)};
     }
-    return {std::make_unique<KvState>(std::move(layers), std::move(cross.layers), cross.bias,
-                                      lengths, prefixes.decoder),
+    return {std::make_unique<KvState>(kv_meter(), std::move(layers), std::move(cross.layers),
+                                      cross.bias, lengths, prefixes.decoder),
             std::move(logits)};
   }
 

@@ -52,6 +52,7 @@ class StepBatcher::Group : public std::enable_shared_from_this<Group> {
   void EndEntry(Entry& entry, const absl::Status& status);
   void TakeInbox();
   void EndStopped(bool waiting_too);
+  bool HasRoom(const Entry& entry) const;
   void FillRows();
   void CallHelpers();
   absl::Status JoinRow(Entry& entry);
@@ -174,9 +175,14 @@ void StepBatcher::Group::EndStopped(bool waiting_too) {
   }
 }
 
+bool StepBatcher::Group::HasRoom(const Entry& entry) const {
+  return !steps_ || (rows_.size() < steps_->capacity() && steps_->HasRoom(*entry.job));
+}
+
+// Nobody overtakes the one that waits for room, so that it does not wait for ever.
 void StepBatcher::Group::FillRows() {
   bool joined = false;
-  while (!entering_.empty() && (!steps_ || rows_.size() < steps_->capacity())) {
+  while (!entering_.empty() && HasRoom(*entering_.front())) {
     Entry& entry = *entering_.front();
     entering_.pop_front();
     if (entry.job->rows() == 0) {

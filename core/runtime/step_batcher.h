@@ -17,14 +17,15 @@
 namespace ddpt {
 
 // Batches jobs of many steps at step boundaries: a job joins the running rows of its key at the
-// next step, takes turns for free places with the other jobs of its key (row by row, so that a job
-// of many rows does not hold up the next), and leaves when it is complete or within one step of
-// being stopped. A job whose deadline has passed never runs. Each key's group holds at most one
-// thread of the pool, and hands it back between slices of steps when other work waits, so that keys
-// share the pool fairly. Threads that would be idle help with the steps of a group that can use
-// them, and leave it within a step when other work comes. How many jobs may wait is Admission's
-// business: every job brings its ticket, which turns to running at its first step and is returned
-// after Done(). Thread-safe; callbacks and group calls happen outside locks.
+// next step at which the group has room for it, takes turns for free places with the other jobs of
+// its key (row by row, so that a job of many rows does not hold up the next), and leaves when it is
+// complete or within one step of being stopped. A job whose deadline has passed never runs. Each
+// key's group holds at most one thread of the pool, and hands it back between slices of steps when
+// other work waits, so that keys share the pool fairly. Threads that would be idle help with the
+// steps of a group that can use them, and leave it within a step when other work comes. How many
+// jobs may wait is Admission's business: every job brings its ticket, which turns to running at its
+// first step and is returned after Done(). Thread-safe; callbacks and group calls happen outside
+// locks.
 class StepBatcher {
  public:
   // A run of steps of one group.

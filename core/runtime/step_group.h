@@ -57,6 +57,9 @@ class StepGroup {
 
   // How many rows have room, constant, >= 1.
   virtual size_t capacity() const = 0;
+  // Whether a row of `job` fits beside those inside, where rows need more than one of that many
+  // places, memory for instance. True where there are none.
+  virtual bool HasRoom(StepJob& /*job*/) const { return true; }
   // Takes in row `row` (0..job.rows()-1) of `job` and returns an id, which no other row of this
   // group ever gets. There is room. `job` was submitted with this group's key (so its type is
   // known) and lives until its rows have finished or left. An error ends that job only.

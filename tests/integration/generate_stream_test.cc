@@ -20,6 +20,16 @@ class GenerateStreamTest : public CodeTest {
   void AwaitNothingLeft() {
     server_->AwaitMetric("ddpt_requests_running", {}, 0);
     server_->AwaitMetric("ddpt_requests_waiting", {}, 0);
+    server_->AwaitMetric("ddpt_kv_cache_usage_ratio", {}, 0);
+    server_->AwaitMetric("ddpt_kv_cache_reserved_ratio", {}, 0);
+  }
+  void AwaitOutcome(const std::string& outcome) {
+    server_->AwaitMetric("ddpt_requests_total", {kGenerate[0], "outcome=\"" + outcome + "\""}, 1);
+  }
+  static v1::GenerateRequest OneLongChoice() {
+    v1::GenerateRequest request = LongRequest();
+    request.mutable_decoding()->set_n(1);
+    return request;
   }
 };
 
@@ -63,20 +73,62 @@ TEST_F(GenerateStreamTest, ReaderWhoIsGoneLeavesNothingBehind) {
   stream.reset();
   code.reset();
   channel.reset();
+  AwaitOutcome("cancelled");
   AwaitNothingLeft();
   EXPECT_TRUE(Generate(Request(5)).status.ok());
 }
 
 TEST_F(GenerateStreamTest, ExpiredInTheQueueNeverRuns) {
   Start([](Config& config) { config.generate_batch = 1; });
-  v1::GenerateRequest first = LongRequest();
-  first.mutable_decoding()->set_n(1);
-  OpenStream running(*code_, first);
+  OpenStream running(*code_, OneLongChoice());
   const absl::Status status = Generate(Request(5), milliseconds(1)).status;
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   server_->AwaitMetric("ddpt_requests_waiting", kGenerate, 0);
   EXPECT_EQ(server_->Metric("ddpt_request_queue_seconds_count", kGenerate), 1);
   running.context().TryCancel();
+}
+
+TEST_F(GenerateStreamTest, DeadlineEndsAStreamUnderWay) {
+  const absl::Status status = Generate(LongRequest(), milliseconds(300)).status;
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  AwaitOutcome("deadline");
+  server_->AwaitMetric("ddpt_cancel_latency_seconds_count", {}, 1);
+  AwaitNothingLeft();
+}
+
+TEST_F(GenerateStreamTest, MemoryIsInUseWhileAStreamRuns) {
+  Start([](Config& config) { config.kv_cache_bytes = size_t{4} << 20; });
+  OpenStream running(*code_, OneLongChoice());
+  EXPECT_GT(server_->Metric("ddpt_kv_cache_usage_ratio"), 0);
+  EXPECT_LE(server_->Metric("ddpt_kv_cache_usage_ratio"), 1);
+  EXPECT_GT(server_->Metric("ddpt_kv_cache_reserved_ratio"), 0.5);
+  EXPECT_LE(server_->Metric("ddpt_kv_cache_reserved_ratio"), 1);
+  running.context().TryCancel();
+  AwaitNothingLeft();
+}
+
+TEST_F(GenerateStreamTest, ARequestWaitsForMemory) {
+  Start([](Config& config) { config.kv_cache_bytes = size_t{4} << 20; });
+  OpenStream running(*code_, OneLongChoice());
+  grpc::ClientContext context;
+  const auto waiting = code_->Generate(&context, OneLongChoice());
+  server_->AwaitMetric("ddpt_requests_waiting", kGenerate, 1);
+  EXPECT_EQ(server_->Metric("ddpt_requests_running", kGenerate), 1);
+  running.context().TryCancel();
+  v1::GenerateResponse message;
+  EXPECT_TRUE(waiting->Read(&message));
+  context.TryCancel();
+  AwaitNothingLeft();
+}
+
+TEST_F(GenerateStreamTest, WhatNeverFitsIntoMemoryIsRefusedAtOnce) {
+  Start([](Config& config) { config.kv_cache_bytes = size_t{1} << 20; });
+  const absl::Status status = Generate(LongRequest()).status;
+  ExpectRefused(status, "decoding.max_new_tokens", "kv-cache-bytes");
+  EXPECT_EQ(ReasonOf(status), "TOO_LARGE");
+  server_->AwaitMetric("ddpt_requests_rejected_total", {"reason=\"too_large\""}, 1);
+  EXPECT_TRUE(Generate(Request(5)).status.ok());
+  AwaitNothingLeft();
 }
 
 TEST_F(GenerateStreamTest, FullQueueIsRefusedWithARetryHint) {

@@ -253,6 +253,16 @@ TEST_F(GenerateTest, BadFieldsAreNamedWithTheirLimits) {
   }
 }
 
+TEST_F(GenerateTest, AnInstructionThatComesAgainIsFoundInTheCache) {
+  const std::vector<uint32_t> first = Tokens(Request(10));
+  v1::GenerateRequest prompted = Request(10);
+  prompted.mutable_prompt()->set_task("small");
+  Tokens(prompted);
+  EXPECT_EQ(Tokens(Request(10)), first);
+  EXPECT_EQ(server_->Metric("ddpt_prefix_cache_lookups_total", {"result=\"miss\""}), 1);
+  EXPECT_EQ(server_->Metric("ddpt_prefix_cache_lookups_total", {"result=\"hit\""}), 2);
+}
+
 TEST_F(GenerateTest, TokensAreCountedAndTimed) {
   ASSERT_TRUE(Generate(Request(12)).status.ok());
   EXPECT_EQ(server_->Metric("ddpt_generation_tokens_total"), 12);

@@ -53,7 +53,7 @@ class PrefixTest : public testing::TestWithParam<std::tuple<const char*, const c
     for (const auto& prefix : golden_.prefixes) lengths.push_back(int64_t(prefix.size()));
     return model_.Prefill(model_.Encode(inputs.embeddings, inputs.mask, inputs.prefixes),
                           inputs.mask, PadIds(golden_.prefixes, TestDevice()).ids, lengths,
-                          inputs.prefixes);
+                          inputs.prefixes, nullptr);
   }
   // The likeliest tokens, one after the other.
   Golden::Rows Greedy(LanguageModel::Prefilled started, size_t tokens) const {

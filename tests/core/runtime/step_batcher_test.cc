@@ -126,6 +126,43 @@ TEST_F(StepBatcherTest, JobsTakeTurnsForFreePlaces) {
   EXPECT_THAT(joined, ElementsAre("a", "a", "b", "a", "a"));
 }
 
+TEST_F(StepBatcherTest, AJobWaitsForRoomAndIsNotOvertaken) {
+  world_.has_room = [](const std::string& name, size_t width) {
+    return name != "large" || width == 0;
+  };
+  std::vector<std::string> joined;
+  world_.on_join = [&](const std::string& name) {
+    joined.push_back(name);
+    return absl::OkStatus();
+  };
+  InStep(1, [&] {
+    Submit({.name = "large"});
+    Submit({.name = "small"});
+  });
+  Submit({.name = "first", .steps = 3});
+  EXPECT_THAT(joined, ElementsAre("first", "large", "small"));
+  EXPECT_THAT(widths_, ElementsAre(1, 1, 1, 2));
+}
+
+TEST_F(StepBatcherTest, AJobThatIsStoppedWhileItWaitsForRoomEnds) {
+  world_.has_room = [](const std::string& name, size_t) { return name != "large"; };
+  StopSource source;
+  std::shared_ptr<FakeOutcome> large, small;
+  InStep(1, [&] {
+    large = Submit({.name = "large", .stop = source.token()});
+    small = Submit({.name = "small"});
+  });
+  const auto stopper = world_.on_step;
+  world_.on_step = [&](size_t width) {
+    stopper(width);
+    if (widths_.size() == 5) source.Cancel();
+  };
+  Submit({.name = "first", .steps = 20});
+  EXPECT_EQ(large->joined_rows, 0);
+  EXPECT_EQ(large->status.code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(small->status.ok());
+}
+
 TEST_F(StepBatcherTest, LoadCountsTheRowsOfTheKeyAndTheOtherKeys) {
   StepBatcher::Load own, other, before = batcher_.LoadBeside("a");
   EXPECT_EQ(before.rows + before.keys, 0u);

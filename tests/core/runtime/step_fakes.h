@@ -29,6 +29,7 @@ struct FakeOutcome {
 struct FakeWorld {
   size_t capacity = 4;
   std::function<absl::Status()> on_make_group;
+  std::function<bool(const std::string& job, size_t width)> has_room;
   std::function<absl::Status(const std::string& job)> on_join;
   std::function<void(size_t width)> on_step;
   std::function<absl::Status(const std::string& job)> on_finish;
@@ -63,6 +64,10 @@ class FakeGroup : public StepGroup {
   explicit FakeGroup(FakeWorld& world) : world_(world) {}
 
   size_t capacity() const override { return world_.capacity; }
+
+  bool HasRoom(StepJob& job) const override {
+    return !world_.has_room || world_.has_room(static_cast<FakeJob&>(job).name, rows_.size());
+  }
 
   absl::StatusOr<uint64_t> Join(StepJob& job, size_t) override {
     FakeJob& fake = static_cast<FakeJob&>(job);
