@@ -83,6 +83,8 @@ void AddDecodingFlags(CLI::App& command, v1::DecodingOptions& decoding) {
   number("--beams", &v1::DecodingOptions::set_num_beams, "Beams; default 1");
   real("--length-penalty", &v1::DecodingOptions::set_length_penalty, "Of beam search; default 1");
   real("--repetition-penalty", &v1::DecodingOptions::set_repetition_penalty, "Default 1");
+  number("--candidates", &v1::DecodingOptions::set_best_of,
+         "Answers drawn, of which the likeliest are kept; needs --temperature; default: each is");
   command.add_option_function<uint64_t>(
       "--decoding-seed", [&](uint64_t value) { decoding.set_seed(value); },
       "Of drawn tokens; default: drawn by the server");

@@ -44,6 +44,7 @@ absl::StatusOr<DecodingOptions> FromProto(const v1::DecodingOptions& decoding,
   options.seed = decoding.has_seed() ? decoding.seed() : RandomSeed();
   options.stop.assign(decoding.stop().begin(), decoding.stop().end());
   options.n = decoding.has_n() ? decoding.n() : 1;
+  options.best_of = decoding.has_best_of() ? decoding.best_of() : 1;
   options.logprobs = decoding.logprobs();
   DDPT_RETURN_IF_ERROR(ValidateDecoding(options));
   return options;
@@ -80,6 +81,9 @@ v1::GenerateResponse ToProto(const Delta& delta, uint32_t input_tokens) {
   if (delta.beam_score) response.set_beam_score(*delta.beam_score);
   response.mutable_usage()->set_input_tokens(input_tokens);
   response.mutable_usage()->set_output_tokens(delta.output_tokens);
+  if (!delta.mean_logprob) return response;
+  response.set_mean_logprob(*delta.mean_logprob);
+  response.mutable_usage()->set_candidate_tokens(delta.candidate_tokens);
   return response;
 }
 

@@ -1,9 +1,11 @@
 #include "server/generate_call.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/decoding/best_of.h"
 #include "core/decoding/kv_need.h"
 #include "server/convert.h"
 #include "server/convert_code.h"
@@ -68,7 +70,7 @@ absl::Status GenerateCall::Submit(const ResolvedPrompt& prompt) {
                                         *resources_.base->model, resources_.batch.kv_bytes);
   if (!fits.ok()) return WithReason(fits, kReasonTooLarge);
   input_tokens_ = static_cast<uint32_t>(InputTokens(*request, geometry));
-  last_token_.resize(decoding.n);
+  last_token_.resize(std::max(decoding.n, decoding.best_of));
   if (prompt.receipt) *head_.mutable_receipt() = *prompt.receipt;
   head_.set_prompt_id(prompt.prompt_id);
 
@@ -77,7 +79,7 @@ absl::Status GenerateCall::Submit(const ResolvedPrompt& prompt) {
   options.batch = resources_.batch;
   options.request = std::move(request);
   options.decoding = std::make_shared<const DecodingOptions>(std::move(decoding));
-  options.sink = [self = shared_from_this()](const Delta& delta) { return self->Take(delta); };
+  options.sink = Sink(*options.decoding);
   options.stop = call_.stop();
   options.on_start = [self = shared_from_this()] { self->call_.Started(); };
   options.done = [self = shared_from_this()](const absl::Status& status) { self->End(status); };
@@ -90,8 +92,20 @@ absl::Status GenerateCall::Submit(const ResolvedPrompt& prompt) {
   return absl::OkStatus();
 }
 
-bool GenerateCall::Take(const Delta& delta) {
-  ObserveToken(delta);
+DeltaSink GenerateCall::Sink(const DecodingOptions& decoding) {
+  DeltaSink tell = [self = shared_from_this()](const Delta& delta) { return self->Tell(delta); };
+  if (decoding.best_of > 1) {
+    tell = [best = std::make_shared<BestOf>(decoding, std::move(tell))](const Delta& delta) {
+      return best->Take(delta);
+    };
+  }
+  return [self = shared_from_this(), tell = std::move(tell)](const Delta& delta) {
+    self->ObserveToken(delta);
+    return tell(delta);
+  };
+}
+
+bool GenerateCall::Tell(const Delta& delta) {
   v1::GenerateResponse response = ToProto(delta, input_tokens_);
   {
     std::lock_guard lock(mutex_);

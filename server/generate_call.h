@@ -46,7 +46,9 @@ class GenerateCall final : public StreamReactor<v1::GenerateResponse>,
   absl::Status Begin();
   void Prompted(absl::StatusOr<ResolvedPrompt> prompt);
   absl::Status Submit(const ResolvedPrompt& prompt);
-  bool Take(const Delta& delta);
+  // Where the rows' news goes.
+  DeltaSink Sink(const DecodingOptions& decoding);
+  bool Tell(const Delta& delta);
   void ObserveToken(const Delta& delta);
   void End(absl::Status status);
   std::optional<v1::GenerateResponse> Pop() override { return queue_.Pop(); }
@@ -58,7 +60,7 @@ class GenerateCall final : public StreamReactor<v1::GenerateResponse>,
   Admission::Ticket ticket_;
   std::vector<uint32_t> instruction_ids_;
   uint32_t input_tokens_ = 0;
-  std::vector<std::optional<TimePoint>> last_token_;  // by choice
+  std::vector<std::optional<TimePoint>> last_token_;  // by choice or candidate
 
   // Guarded by mutex_:
   ResponseQueue queue_;

@@ -29,9 +29,7 @@ class GenerateJob final : public StepJob {
 
   explicit GenerateJob(Options options) : options_(std::move(options)) {}
 
-  size_t rows() const override {
-    return options_.decoding->num_beams > 1 ? 1 : options_.decoding->n;
-  }
+  size_t rows() const override { return options_.decoding->rows(); }
   const StopToken& stop() const override { return options_.stop; }
   absl::StatusOr<std::unique_ptr<StepGroup>> MakeGroup() override;
   void Done(const absl::Status& status, const StepStats&) override { options_.done(status); }

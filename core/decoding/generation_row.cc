@@ -57,7 +57,7 @@ class ChoosingRow final : public RunningRow {
     Delta delta;
     delta.choice = row().choice;
     delta.token_ids = {token.id};
-    if (row().options->logprobs) delta.logprobs = {token.logprob};
+    if (row().options->wants_logprobs()) delta.logprobs = {token.logprob};
     delta.output_tokens = static_cast<uint32_t>(answer_.size());
     const bool end = token.id == end_token;
     if (!end) delta.text = text_.Push(token.id);

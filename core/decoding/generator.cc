@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/base/team.h"
+#include "core/decoding/best_of.h"
 #include "core/decoding/generation_row.h"
 #include "core/decoding/kv_need.h"
 #include "core/model/batch.h"
@@ -276,39 +277,63 @@ void GenerationBatch::Leave(size_t slot) { impl_->Leave(slot); }
 void GenerationBatch::Step(std::vector<Finished>& finished) { impl_->Step(finished); }
 void GenerationBatch::Help(const std::function<bool()>& leave) { impl_->Help(leave); }
 
-namespace {
-
-void Collect(const Delta& delta, Generation* generation) {
-  generation->text += delta.text;
+void AppendDelta(const Delta& delta, Delta* whole) {
   const auto append = [](auto& to, const auto& from) {
     to.insert(to.end(), from.begin(), from.end());
   };
-  append(generation->token_ids, delta.token_ids);
-  append(generation->logprobs, delta.logprobs);
-  if (delta.finish_reason) generation->finish_reason = *delta.finish_reason;
-  generation->beam_score = delta.beam_score;
+  whole->text += delta.text;
+  append(whole->token_ids, delta.token_ids);
+  append(whole->logprobs, delta.logprobs);
+  whole->choice = delta.choice;
+  whole->finish_reason = delta.finish_reason;
+  whole->output_tokens = delta.output_tokens;
+  whole->beam_score = delta.beam_score;
+  whole->mean_logprob = delta.mean_logprob;
+  whole->candidate_tokens = delta.candidate_tokens;
 }
 
-// `choices` of each row, in order.
-absl::StatusOr<std::vector<Generation>> RunRows(GenerationBatch batch,
-                                                std::vector<GenerationRow> rows, size_t choices) {
-  std::vector<Generation> generations(rows.size() * choices);
+namespace {
+
+std::vector<Generation> Wholes(std::vector<Delta> choices) {
+  std::vector<Generation> generations;
+  for (Delta& choice : choices) {
+    generations.push_back({std::move(choice.text), std::move(choice.token_ids),
+                           std::move(choice.logprobs), choice.beam_score, choice.mean_logprob,
+                           choice.finish_reason.value_or(FinishReason::kStop)});
+  }
+  return generations;
+}
+
+// Adds the rows of a request, which tell their choices to choices[0..n-1].
+void AddRows(const PromptedRequest& request, const std::shared_ptr<const DecodingOptions>& options,
+             const StopToken& stop, Delta* choices, std::vector<GenerationRow>* rows) {
+  DeltaSink sink = [choices](const Delta& delta) {
+    AppendDelta(delta, &choices[delta.choice]);
+    return true;
+  };
+  if (options->best_of > 1) {
+    sink = [best = std::make_shared<BestOf>(*options, std::move(sink))](const Delta& delta) {
+      return best->Take(delta);
+    };
+  }
+  const auto shared = std::make_shared<const PromptedRequest>(request);
+  for (uint32_t row = 0; row < options->rows(); ++row) {
+    rows->push_back({shared, options, row, sink, stop});
+  }
+}
+
+absl::Status RunRows(GenerationBatch batch, std::vector<GenerationRow> rows) {
   std::vector<GenerationBatch::Finished> finished;
   size_t next = 0;
   while (next < rows.size() || batch.width() > 0) {
     for (; next < rows.size() && batch.HasRoom(*rows[next].request, *rows[next].options); ++next) {
-      rows[next].sink = [to = &generations[next * choices],
-                         first = rows[next].choice](const Delta& delta) {
-        Collect(delta, to + (delta.choice - first));
-        return true;
-      };
       DDPT_RETURN_IF_ERROR(batch.Join(std::move(rows[next])).status());
     }
     batch.Step(finished);
     for (const auto& row : finished) DDPT_RETURN_IF_ERROR(row.status);
     finished.clear();
   }
-  return generations;
+  return absl::OkStatus();
 }
 
 std::shared_ptr<const DecodingOptions> WithLogprobs(DecodingOptions options) {
@@ -324,31 +349,34 @@ absl::StatusOr<std::vector<Generation>> Generate(std::shared_ptr<const LanguageM
                                                  const DecodingOptions& options,
                                                  const StopToken& stop) {
   DDPT_RETURN_IF_ERROR(ValidateDecoding(options));
-  const auto shared = std::make_shared<const PromptedRequest>(request);
-  const auto settings = WithLogprobs(options);
-  const bool beams = options.num_beams > 1;
+  std::vector<Delta> choices(options.n);
   std::vector<GenerationRow> rows;
-  for (uint32_t choice = 0; choice < (beams ? 1 : options.n); ++choice) {
-    rows.push_back({shared, settings, choice, nullptr, stop});
-  }
-  const size_t width = beams ? options.num_beams : options.n;
-  return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), {.capacity = width}),
-                 std::move(rows), beams ? options.n : 1);
+  AddRows(request, WithLogprobs(options), stop, choices.data(), &rows);
+  const size_t width = std::max<size_t>(options.num_beams, rows.size());
+  DDPT_RETURN_IF_ERROR(
+      RunRows(GenerationBatch(std::move(model), std::move(tokenizer), {.capacity = width}),
+              std::move(rows)));
+  return Wholes(std::move(choices));
 }
 
 absl::StatusOr<std::vector<Generation>> GenerateAll(std::shared_ptr<const LanguageModel> model,
                                                     std::shared_ptr<const Tokenizer> tokenizer,
                                                     const std::vector<PromptedRequest>& requests,
-                                                    const DecodingOptions& options, size_t width,
+                                                    DecodingOptions options, size_t width,
                                                     const StopToken& stop) {
+  options.n = 1;
+  DDPT_RETURN_IF_ERROR(ValidateDecoding(options));
   const auto settings = WithLogprobs(options);
+  std::vector<Delta> choices(requests.size());
   std::vector<GenerationRow> rows;
-  for (const PromptedRequest& request : requests) {
-    DDPT_RETURN_IF_ERROR(ValidateRequest(request, model->geometry(), options.max_new_tokens));
-    rows.push_back({std::make_shared<const PromptedRequest>(request), settings, 0, nullptr, stop});
+  for (size_t i = 0; i < requests.size(); ++i) {
+    DDPT_RETURN_IF_ERROR(ValidateRequest(requests[i], model->geometry(), options.max_new_tokens));
+    AddRows(requests[i], settings, stop, &choices[i], &rows);
   }
-  return RunRows(GenerationBatch(std::move(model), std::move(tokenizer), {.capacity = width}),
-                 std::move(rows), /*choices=*/1);
+  DDPT_RETURN_IF_ERROR(
+      RunRows(GenerationBatch(std::move(model), std::move(tokenizer), {.capacity = width}),
+              std::move(rows)));
+  return Wholes(std::move(choices));
 }
 
 }  // namespace ddpt

@@ -22,7 +22,7 @@ class Tokenizer;
 
 enum class FinishReason { kStop, kLength };
 
-// News of one choice; of beam search all of it at once, the best choice first.
+// News of one choice; of beam search and of best_of all of it at once, the best choice first.
 // `text` never splits a character; joined, the texts are the answer up to its stop string or end
 // token. `token_ids` has every generated token, those of the stop string and the end token
 // included.
@@ -35,14 +35,19 @@ struct Delta {
   uint32_t output_tokens = 0;                 // of the choice so far
   std::optional<double> beam_score;           // of beam search: its sum of log-probabilities after
                                               // the penalty, over tokens^length_penalty
+  std::optional<double> mean_logprob;         // with best_of: of its tokens
+  uint32_t candidate_tokens = 0;              // with best_of: of all candidates together
 };
+
+// Puts what `delta` tells behind what `whole` has.
+void AppendDelta(const Delta& delta, Delta* whole);
 
 // Gets each delta; false ends the choice with CANCELLED. Called on the thread that steps, between
 // tokens: it must not block. Deltas are sent for tokens without text too.
 using DeltaSink = std::function<bool(const Delta&)>;
 
-// One choice of one request. Rows of a request with n > 1 differ in `choice` alone, and draw
-// different random numbers because of it.
+// One choice, or candidate of best_of, of one request. Those of one request differ in `choice`
+// alone, and draw different random numbers because of it.
 struct GenerationRow {
   std::shared_ptr<const PromptedRequest> request;
   std::shared_ptr<const DecodingOptions> options;
@@ -123,10 +128,12 @@ struct Generation {
   std::vector<uint32_t> token_ids;
   std::vector<float> logprobs;  // always
   std::optional<double> beam_score;
+  std::optional<double> mean_logprob;  // with best_of
   FinishReason finish_reason = FinishReason::kStop;
 };
 
-// Runs one request alone to its end: options.n choices in order, of beam search the best first.
+// Runs one request alone to its end: options.n choices in order, of beam search and best_of the
+// best first.
 // Blocks.
 absl::StatusOr<std::vector<Generation>> Generate(std::shared_ptr<const LanguageModel> model,
                                                  std::shared_ptr<const Tokenizer> tokenizer,
@@ -134,12 +141,12 @@ absl::StatusOr<std::vector<Generation>> Generate(std::shared_ptr<const LanguageM
                                                  const DecodingOptions& options,
                                                  const StopToken& stop = {});
 
-// Runs many requests (one choice each) in batches of at most `width` rows of the model; results in
-// order. Blocks. The first error ends all.
+// Runs many requests (one choice each, whatever options.n is) in batches of at most `width` rows of
+// the model; results in order. Blocks. The first error ends all.
 absl::StatusOr<std::vector<Generation>> GenerateAll(std::shared_ptr<const LanguageModel> model,
                                                     std::shared_ptr<const Tokenizer> tokenizer,
                                                     const std::vector<PromptedRequest>& requests,
-                                                    const DecodingOptions& options, size_t width,
+                                                    DecodingOptions options, size_t width,
                                                     const StopToken& stop = {});
 
 }  // namespace ddpt

@@ -27,6 +27,19 @@ absl::Status ValidateBeams(const DecodingOptions& options) {
   return FieldError("decoding.n", absl::StrCat(options.n, " is more than the ", beams, " beams"));
 }
 
+absl::Status ValidateBestOf(const DecodingOptions& options) {
+  const uint32_t candidates = options.best_of;
+  if (candidates < 1 || candidates > 64) return Outside("best_of", candidates, "1..64");
+  if (candidates == 1) return absl::OkStatus();
+  const auto refuse = [candidates](auto... problem) {
+    return FieldError("decoding.best_of", absl::StrCat(candidates, problem...));
+  };
+  if (candidates < options.n) return refuse(" candidates are fewer than the ", options.n, " of n");
+  if (options.num_beams > 1) return refuse(" does not go with ", options.num_beams, " beams");
+  if (options.temperature > 0) return absl::OkStatus();
+  return refuse(" candidates would be the same at temperature 0");
+}
+
 }  // namespace
 
 absl::Status ValidateDecoding(const DecodingOptions& options) {
@@ -42,6 +55,7 @@ absl::Status ValidateDecoding(const DecodingOptions& options) {
   }
   if (options.n < 1 || options.n > 16) return Outside("n", options.n, "1..16");
   DDPT_RETURN_IF_ERROR(ValidateBeams(options));
+  DDPT_RETURN_IF_ERROR(ValidateBestOf(options));
   if (options.stop.size() > 16) return Outside("stop", options.stop.size(), "0..16 strings");
   for (const std::string& stop : options.stop) {
     if (stop.empty() || stop.size() > 64) return Outside("stop", stop.size(), "1..64 bytes");

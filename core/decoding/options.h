@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -20,7 +21,13 @@ struct DecodingOptions {
   double length_penalty = 1;      // -10..10; exponent of the length in a beam's score
   std::vector<std::string> stop;  // at most 16 of 1..64 bytes
   uint32_t n = 1;                 // choices, 1..16; of beam search the best, up to num_beams
+  uint32_t best_of = 1;           // candidates, 1..64; above 1: at least n, of which the likeliest
+                                  // are told (core/decoding/best_of.h); sampled, no beams
   bool logprobs = false;          // report them
+
+  bool wants_logprobs() const { return logprobs || best_of > 1; }
+  // Rows of a GenerationBatch that a request takes.
+  uint32_t rows() const { return num_beams > 1 ? 1 : std::max(n, best_of); }
 };
 
 // A FieldError names "decoding.<field>", the value and the limit. max_new_tokens is checked against

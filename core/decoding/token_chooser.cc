@@ -134,7 +134,7 @@ double LogSumExp(std::span<const float> logits) {
 absl::StatusOr<ChosenToken> ChooseToken(std::span<float> logits, std::span<const uint8_t> usable,
                                         const std::vector<uint32_t>& answer,
                                         const DecodingOptions& options, uint32_t choice) {
-  const double total = options.logprobs ? LogSumExp(logits) : 0;
+  const double total = options.wants_logprobs() ? LogSumExp(logits) : 0;
   const auto before = Penalize(logits, answer, options.repetition_penalty);
   const Top top = ArgMax(logits, usable);
   if (top.nan) {
@@ -150,7 +150,7 @@ absl::StatusOr<ChosenToken> ChooseToken(std::span<float> logits, std::span<const
     chosen.id = Draw(Candidates(logits, usable, top.logit, options), options, key,
                      static_cast<uint32_t>(answer.size()));
   }
-  if (options.logprobs) {
+  if (options.wants_logprobs()) {
     const auto penalized = before.find(chosen.id);
     const float logit = penalized == before.end() ? logits[chosen.id] : penalized->second;
     chosen.logprob = static_cast<float>(logit - total);

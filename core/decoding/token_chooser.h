@@ -12,7 +12,7 @@ namespace ddpt {
 struct ChosenToken {
   uint32_t id = 0;
   // Natural logarithm of its probability under the model itself: all rows of the vocabulary, before
-  // penalty, temperature and cuts. 0 unless options.logprobs.
+  // penalty, temperature and cuts. 0 unless options.wants_logprobs().
   float logprob = 0;
 };
 

@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "core/base/tensor.h"
@@ -120,6 +122,49 @@ TEST_F(GenerateTest, BeamsComeWholeTheBestFirst) {
   EXPECT_GE(generated.messages[0].beam_score(), generated.messages[1].beam_score());
 }
 
+TEST_F(GenerateTest, TheBestCandidatesAreThoseThatScoreBest) {
+  v1::GenerateRequest request = Request(20);
+  request.mutable_decoding()->set_temperature(1);
+  request.mutable_decoding()->set_seed(5);
+  request.mutable_decoding()->set_n(6);
+  const Generated all = Generate(request);
+  std::vector<std::pair<double, std::string>> scored;
+  for (uint32_t i = 0; i < 6; ++i) {
+    v1::ScoreRequest score;
+    score.set_instruction("add");
+    *score.mutable_code_ids() = all.Choice(i).token_ids();
+    scored.emplace_back(Score(score)->nll(), all.Choice(i).text());
+  }
+  std::sort(scored.begin(), scored.end());
+  request.mutable_decoding()->set_n(2);
+  request.mutable_decoding()->set_best_of(6);
+  const Generated best = Generate(request);
+  ASSERT_TRUE(best.status.ok()) << best.status;
+  ASSERT_EQ(best.messages.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    const v1::GenerateResponse& message = best.messages[i];
+    EXPECT_EQ(message.choice_index(), i);
+    EXPECT_EQ(message.text(), scored[i].second);
+    EXPECT_NEAR(message.mean_logprob(), -scored[i].first, 1e-4);
+    EXPECT_EQ(message.usage().output_tokens(), 20u);
+    EXPECT_EQ(message.usage().candidate_tokens(), 120u);
+    EXPECT_THAT(message.logprobs(), IsEmpty());
+  }
+}
+
+TEST_F(GenerateTest, TheBestCandidateOfAPromptComesWithItsReceipt) {
+  v1::GenerateRequest request = Request(10);
+  request.mutable_prompt()->set_task("small");
+  request.mutable_decoding()->set_temperature(1);
+  request.mutable_decoding()->set_best_of(3);
+  request.mutable_decoding()->set_logprobs(true);
+  const Generated generated = Generate(request);
+  ASSERT_EQ(generated.messages.size(), 1u);
+  EXPECT_EQ(generated.messages[0].receipt().task(), "small");
+  EXPECT_NE(generated.messages[0].prompt_id(), "");
+  EXPECT_EQ(generated.messages[0].logprobs_size(), 10);
+}
+
 TEST_F(GenerateTest, SeedsRepeatAndAbsentOnesDiffer) {
   v1::GenerateRequest request = Request(40);
   request.mutable_decoding()->set_temperature(1);
@@ -235,6 +280,8 @@ TEST_F(GenerateTest, BadFieldsAreNamedWithTheirLimits) {
          r.mutable_decoding()->set_num_beams(2);
          r.mutable_decoding()->set_n(3);
        }},
+      {"decoding.best_of", "1..64", [](auto& r) { r.mutable_decoding()->set_best_of(65); }},
+      {"decoding.best_of", "temperature 0", [](auto& r) { r.mutable_decoding()->set_best_of(2); }},
       {"decoder_prefix", "9", [](auto& r) { r.set_decoder_prefix(v1::DecoderPrefix(9)); }},
       {"prompt.task", "does not match", [](auto& r) { r.mutable_prompt()->set_task("A task"); }},
       {"prompt.prompt_id", "dp1_", [](auto& r) { r.mutable_prompt()->set_prompt_id("no"); }},
@@ -251,6 +298,8 @@ TEST_F(GenerateTest, BadFieldsAreNamedWithTheirLimits) {
     each.spoil(request);
     ExpectRefused(Generate(request).status, each.field, each.words);
   }
+  server_->AwaitMetric("ddpt_requests_total", {"rpc=\"Generate\"", "outcome=\"error\""},
+                       std::size(bad));
 }
 
 TEST_F(GenerateTest, AnInstructionThatComesAgainIsFoundInTheCache) {
