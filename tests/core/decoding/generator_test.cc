@@ -77,30 +77,6 @@ TEST_F(GeneratorTest, GreedyIsTheUncachedArgmax) {
   }
 }
 
-TEST_F(GeneratorTest, BatchInvariantRowsAreTheSameBitsAmongAnyNeighbours) {
-  if (!golden_.model->steps_in_fixed_order()) GTEST_SKIP() << "only on a processor with kernels";
-  DecodingOptions options = Options(12);
-  options.logprobs = true;
-  std::vector<float> alone;
-  for (const size_t neighbours : {0, 1, 2, 5, 12, 31, 63}) {
-    GenerationBatch batch(golden_.model, tokenizer_,
-                          {.capacity = neighbours + 1, .batch_invariant = true});
-    std::vector<float> found;
-    for (size_t i = 0; i <= neighbours; ++i) {
-      DeltaSink sink = [&, i](const Delta& delta) {
-        if (i == neighbours / 2) found.push_back(delta.logprobs.at(0));
-        return true;
-      };
-      const size_t row = i == neighbours / 2 ? 1 : i % 3;
-      ASSERT_TRUE(batch.Join(Row(row, options, std::move(sink))).ok());
-    }
-    std::vector<GenerationBatch::Finished> finished;
-    while (batch.width() > 0) batch.Step(finished);
-    if (alone.empty()) alone = found;
-    EXPECT_EQ(found, alone) << neighbours;
-  }
-}
-
 TEST_F(GeneratorTest, HelpersChangeNoBit) {
   if (!golden_.model->steps_in_fixed_order()) GTEST_SKIP() << "only on a processor with kernels";
   DecodingOptions options = Options(12);
