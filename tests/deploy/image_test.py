@@ -3,24 +3,30 @@ import json
 import pathlib
 import re
 import subprocess
+import sys
 import unittest
 
 import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
+COMPOSE = {path.name: yaml.safe_load(path.read_text())["services"] for path in (ROOT / "docker").glob("compose*.yaml")}
+SERVERS = [service for services in COMPOSE.values() for name, service in services.items() if name.startswith("ddpt")]
 
 
 class ImageTest(unittest.TestCase):
     def test_compose_runs_this_version(self):
         version = re.search(r"project\(ddpt VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
-        compose = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())
-        self.assertEqual(compose["services"]["ddpt"]["image"], f"ddpt:{version}")
+        self.assertEqual([server["image"] for server in SERVERS], 4 * [f"ddpt:{version}"])
+
+    def test_the_dockerfile_is_clean(self):
+        subprocess.run([pathlib.Path(sys.executable).with_name("hadolint"), ROOT / "docker/Dockerfile"], check=True)
 
     def test_plain_text_stays_on_the_host(self):
-        server = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]["ddpt"]
-        self.assertEqual(server["environment"]["DDPT_ALLOW_INSECURE"], "true")
-        self.assertTrue(all(port.startswith("127.0.0.1:") for port in server["ports"]))
+        for server in SERVERS:
+            self.assertEqual(server["environment"]["DDPT_ALLOW_INSECURE"], "true")
+        ports = [port for services in COMPOSE.values() for service in services.values() for port in service.get("ports", [])]
+        self.assertEqual([port for port in ports if not port.startswith("127.0.0.1:")], [])
         self.assertNotIn("DDPT_ALLOW_INSECURE", DOCKERFILE)
 
     def test_the_bill_of_materials_names_each_package(self):
@@ -34,10 +40,11 @@ class ImageTest(unittest.TestCase):
         self.assertEqual(contained, [library["SPDXID"], torch["SPDXID"]])
 
     def test_mounted_files_are_there(self):
-        for name, service in yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"].items():
-            for volume in service["volumes"]:
-                source = volume.split(":")[0]
-                self.assertTrue(not source.startswith(".") or (ROOT / "docker" / source).exists(), f"{name}: {source}")
+        for file, services in COMPOSE.items():
+            for name, service in services.items():
+                for volume in service.get("volumes", []):
+                    source = volume.split(":")[0]
+                    self.assertTrue(not source.startswith(".") or (ROOT / "docker" / source).exists(), f"{file}, {name}: {source}")
 
     def test_fetch_model_has_the_client_that_it_asks_for(self):
         client = re.search(r'^CLIENT = "(.*)"', (ROOT / "deploy/fetch-model").read_text(), re.MULTILINE).group(1)
