@@ -10,6 +10,7 @@
 #include "core/base/status.h"
 #include "core/runtime/admission.h"
 #include "server/config.h"
+#include "tests/integration/raw_call.h"
 #include "tests/integration/server_fixture.h"
 
 namespace ddpt {
@@ -71,7 +72,7 @@ TEST_F(ConnectionTest, OneThatPingsTooOftenIsEnded) {
   const auto channel = grpc::CreateCustomChannel(server.server().address(),
                                                  grpc::InsecureChannelCredentials(), arguments);
   // A call that has no end of its own.
-  const absl::Status status = RawCall(channel, "/grpc.health.v1.Health/Watch", "").status();
+  const absl::Status status = RawCall(channel, "/grpc.health.v1.Health/Watch", {""}).status();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("ping"));
 }

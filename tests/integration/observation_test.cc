@@ -6,6 +6,7 @@
 
 #include "client/http_get.h"
 #include "core/base/status.h"
+#include "tests/integration/raw_call.h"
 #include "tests/integration/server_fixture.h"
 
 namespace ddpt {
@@ -91,7 +92,7 @@ TEST_F(ObservationTest, ReflectionListsTheServices) {
   const std::string list_services("\x3a\x00", 2);
   const auto answer =
       RawCall(server_.channel(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-              list_services);
+              {list_services});
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_THAT(*answer, HasSubstr("ddpt.v1.PromptService"));
   EXPECT_THAT(*answer, HasSubstr("grpc.health.v1.Health"));

@@ -1,6 +1,5 @@
 #include "tests/integration/server_fixture.h"
 
-#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include "core/base/status.h"
 #include "core/diffusion/random_denoiser.h"
 #include "tests/device.h"
+#include "tests/integration/raw_call.h"
 
 namespace ddpt {
 namespace {
@@ -189,37 +189,9 @@ double ScrapeMetric(const std::string& address, const std::string& family,
 // The messages of grpc.health.v1 are one field each: the service's name, the status.
 int AskHealth(const std::shared_ptr<grpc::Channel>& channel, const std::string& service) {
   const auto reply = RawCall(channel, "/grpc.health.v1.Health/Check",
-                             std::string("\x0a") + static_cast<char>(service.size()) + service);
+                             {std::string("\x0a") + static_cast<char>(service.size()) + service});
   if (!reply.ok()) return -1;
   return reply->size() == 2 ? (*reply)[1] : 0;
-}
-
-absl::StatusOr<std::string> RawCall(const std::shared_ptr<grpc::Channel>& channel,
-                                    const std::string& method, const std::string& request,
-                                    const std::string& authorization) {
-  grpc::GenericStub stub(channel);
-  grpc::ClientContext context;
-  if (!authorization.empty()) context.AddMetadata("authorization", authorization);
-  SetTimeout(context, TestServer::kTimeout);
-  grpc::CompletionQueue queue;
-  const grpc::Slice slice(request);
-  const auto call = stub.PrepareCall(&context, method, &queue);
-  grpc::ByteBuffer reply;
-  grpc::Status status;
-  void* tag = nullptr;
-  bool ok = false;
-  call->StartCall(&queue);
-  queue.Next(&tag, &ok);
-  call->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(), &queue);
-  queue.Next(&tag, &ok);
-  call->Read(&reply, &queue);
-  queue.Next(&tag, &ok);
-  call->Finish(&status, &queue);
-  queue.Next(&tag, &ok);
-  if (!status.ok()) return FromGrpcStatus(status);
-  grpc::Slice bytes;
-  if (!reply.DumpToSingleSlice(&bytes).ok()) return absl::InternalError("no reply");
-  return std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
 }
 
 v1::SampleRequest SampleOf(const std::string& task, uint64_t seed, uint32_t count) {

@@ -75,10 +75,6 @@ class TestServer {
 double ScrapeMetric(const std::string& address, const std::string& family,
                     const std::vector<std::string>& labels);
 int AskHealth(const std::shared_ptr<grpc::Channel>& channel, const std::string& service);
-// The first answer to one message of bytes; the status where the call did not end well.
-absl::StatusOr<std::string> RawCall(const std::shared_ptr<grpc::Channel>& channel,
-                                    const std::string& method, const std::string& request,
-                                    const std::string& authorization = "");
 // Lets that much time pass without giving the processor away, so that a busy machine does not make
 // it much more.
 void Spin(std::chrono::microseconds time);

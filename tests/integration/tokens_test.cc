@@ -10,6 +10,7 @@
 #include "core/base/status.h"
 #include "core/runtime/admission.h"
 #include "tests/integration/child_server.h"
+#include "tests/integration/raw_call.h"
 #include "tests/integration/server_fixture.h"
 
 namespace ddpt {
@@ -108,7 +109,8 @@ TEST_F(TokensTest, ReflectionNeedsRead) {
   Write(Line("reading", "read", "alice") + Line("sampling", "sample", "bob"));
   TestServer server(ServerConfig());
   const auto list = [&](const std::string& authorization) {
-    return RawCall(server.channel(), kReflection, kListServices, authorization);
+    return RawCall(server.channel(), kReflection, {kListServices},
+                   {.authorization = authorization});
   };
   const auto allowed = list("Bearer reading");
   ASSERT_TRUE(allowed.ok()) << allowed.status();
@@ -177,7 +179,8 @@ TEST_F(TokensTest, NothingSecretIsInLogOrMetrics) {
   EXPECT_FALSE(List(address, "guessed").ok());
   EXPECT_FALSE(Promote(address, "reading").ok());
   const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
-  EXPECT_FALSE(RawCall(channel, kReflection, kListServices, "Bearer guessed").ok());
+  EXPECT_FALSE(
+      RawCall(channel, kReflection, {kListServices}, {.authorization = "Bearer guessed"}).ok());
   Write("mistaken read alice\n");
   const auto log = [&] { return ReadFile(log_file, 1 << 20).value(); };
   const auto deadline = steady_clock::now() + TestServer::kTimeout;
