@@ -1,14 +1,19 @@
 #include "server/convert.h"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 
 namespace ddpt {
 namespace {
 
 constexpr int64_t kDefaultSteps = 2000;
+// Of elements that callers send: a thousand times what prompts and noise are made of, and far below
+// where what is computed from them is no number any more.
+constexpr float kLargestElement = 1e4F;
 
 }  // namespace
 
@@ -101,8 +106,16 @@ absl::StatusOr<SamplingOptions> FromProto(const v1::SamplingOptions& sampling,
 
 absl::StatusOr<Tensor> FromProto(const v1::Tensor& tensor, std::string_view field,
                                  std::span<const int64_t> expected) {
-  return DecodeTensor(field, {tensor.shape().data(), static_cast<size_t>(tensor.shape_size())},
-                      FromProto(tensor.dtype()), tensor.data(), expected);
+  DDPT_ASSIGN_OR_RETURN(
+      Tensor decoded,
+      DecodeTensor(field, {tensor.shape().data(), static_cast<size_t>(tensor.shape_size())},
+                   FromProto(tensor.dtype()), tensor.data(), expected));
+  const auto large = std::find_if(decoded.data.begin(), decoded.data.end(),
+                                  [](float value) { return std::abs(value) > kLargestElement; });
+  if (large == decoded.data.end()) return decoded;
+  return FieldError(
+      field, absl::StrCat("element ", large - decoded.data.begin(), " of ", decoded.data.size(),
+                          " is ", *large, ", outside -", kLargestElement, "..", kLargestElement));
 }
 
 void ToProto(const Tensor& tensor, DataType dtype, v1::Tensor* out) {

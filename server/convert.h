@@ -27,7 +27,8 @@ Reading FromProto(v1::Reading reading);
 absl::StatusOr<SamplingOptions> FromProto(const v1::SamplingOptions& sampling,
                                           const DenoiserSpec& spec);
 
-// Checked against `expected` before anything is allocated; errors name `field`.
+// Checked against `expected` before anything is allocated; errors name `field`. No element may lie
+// outside -10,000..10,000.
 absl::StatusOr<Tensor> FromProto(const v1::Tensor& tensor, std::string_view field,
                                  std::span<const int64_t> expected);
 void ToProto(const Tensor& tensor, DataType dtype, v1::Tensor* out);

@@ -96,6 +96,13 @@ TEST_F(BadInputTest, NoiseThatIsNotANumber) {
   ExpectRefused(server_->Sample(WithNoise({4, 16}, values)).status(), "initial_noise", "7");
 }
 
+TEST_F(BadInputTest, NoiseWhoseSquareIsNotANumber) {
+  std::vector<float> values(64);
+  values[7] = -1e38f;
+  ExpectRefused(server_->Sample(WithNoise({4, 16}, values)).status(), "initial_noise",
+                "element 7 of 64 is -1e+38, outside -10000..10000");
+}
+
 TEST_F(BadInputTest, ZeroSteps) {
   auto request = SampleOf("small", 1);
   request.mutable_sampling()->set_steps(0);
