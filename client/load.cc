@@ -12,6 +12,7 @@
 #include "client/http_get.h"
 #include "core/base/digest.h"
 #include "core/base/status.h"
+#include "core/runtime/admission.h"
 
 namespace ddpt {
 namespace {
@@ -60,14 +61,18 @@ class Tally {
     if (!fresh && first->second != digest) ++result_.mismatches;
   }
 
-  void Failed(const absl::Status& status) {
+  void Failed(const absl::Status& status, double seconds) {
     std::lock_guard lock(mutex_);
     ++result_.errors[absl::StatusCodeToString(status.code())];
+    if (absl::IsResourceExhausted(status) && RetryAfter(status)) {
+      result_.refusals.push_back(seconds);
+    }
   }
 
   LoadResult Finish(double seconds) {
     std::sort(result_.latencies.begin(), result_.latencies.end());
     std::sort(result_.overheads.begin(), result_.overheads.end());
+    std::sort(result_.refusals.begin(), result_.refusals.end());
     result_.seconds = seconds;
     return std::move(result_);
   }
@@ -95,11 +100,12 @@ void RunClient(Client& client, const LoadOptions& options, size_t index, Clock::
     std::this_thread::sleep_until(begin);
     sampling.set_seed(turn % options.seeds);
     if (!options.steps.empty()) sampling.set_steps(options.steps[turn % options.steps.size()]);
+    const auto sent = Clock::now();
     const auto response = client.Sample(request);
     if (response.ok()) {
       tally.Succeeded(request, *response, Seconds(Clock::now() - begin).count());
     } else {
-      tally.Failed(response.status());
+      tally.Failed(response.status(), Seconds(Clock::now() - sent).count());
     }
   }
 }

@@ -38,6 +38,9 @@ struct LoadResult {
   std::map<std::string, uint64_t> errors;  // by name of the status code
   uint64_t mismatches = 0;  // answers that differ from an earlier one of their task, steps, seed
   std::vector<double> latencies;  // seconds, of the successful requests, ascending
+  // Seconds until a full server said so (RESOURCE_EXHAUSTED) and when to come back, ascending; they
+  // count from the sending itself, not from the request's time. Such refusals are errors, too.
+  std::vector<double> refusals;
   std::vector<double> overheads;  // latencies less the time of computing, ascending
   double seconds = 0;             // from the first request to the last answer
   // What the server says it answered in that time: successes and the rest. -1: not asked.
@@ -45,6 +48,8 @@ struct LoadResult {
   int64_t server_errors = -1;
 
   uint64_t failed() const;
+  // The errors less the refusals.
+  uint64_t lost() const { return failed() - refusals.size(); }
   // The successes of the task that had most over those of the one that had fewest.
   double largest_over_smallest_share() const;
   // Whether the server's counts equal the clients'; true where it was not asked. Errors that never
