@@ -66,9 +66,9 @@ Calls::Calls(Options options, const Access& access, Metrics& metrics, const Log&
               .limit_per_key = options_.watch_limit,
               .limit_per_client = options_.max_requests_per_client}) {}
 
-void Calls::Close() {
+void Calls::Close(absl::Status why) {
   std::lock_guard lock(mutex_);
-  closed_ = true;
+  closed_ = std::move(why);
 }
 
 bool Calls::WaitIdle(TimePoint deadline) const {
@@ -115,10 +115,7 @@ absl::Status Call::Begin(std::string task) {
 
 absl::Status Call::Enter() {
   std::lock_guard lock(calls_.mutex_);
-  if (calls_.closed_) {
-    return WithReason(absl::UnavailableError("draining: the server is about to stop"),
-                      kReasonDraining);
-  }
+  DDPT_RETURN_IF_ERROR(calls_.closed_);
   entered_ = true;
   ++calls_.admitted_;
   return absl::OkStatus();
@@ -176,9 +173,6 @@ grpc::Status Call::End(absl::Status status) {
         std::max<nanoseconds>(arrived_ + duration - token_.deadline(), nanoseconds(0)));
   }
   calls_.metrics_.Handled(method_, task_, status, duration);
-  if (absl::IsInternal(status) && calls_.options_.on_internal_error) {
-    calls_.options_.on_internal_error();
-  }
   status_ = std::move(status);
   return ToGrpcStatus(status_);
 }

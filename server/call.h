@@ -38,8 +38,6 @@ class Calls {
     size_t control_limit = 256;
     size_t watch_limit = 256;
     size_t max_requests_per_client = 0;  // behind each door; 0: no limit
-    // Told of each INTERNAL error: a device may be lost. May be null.
-    std::function<void()> on_internal_error;
   };
 
   // The others must outlive the Calls, and the Calls all calls.
@@ -51,8 +49,8 @@ class Calls {
   // Runs blocking work of a few milliseconds, never a model.
   StreamPool& control() { return control_; }
 
-  // New calls are told UNAVAILABLE ("draining") from now on.
-  void Close();
+  // New calls are told `why`, an error, from now on.
+  void Close(absl::Status why);
   // Blocks until all admitted calls have been answered (true) or `deadline` passes.
   bool WaitIdle(TimePoint deadline) const;
   // Stops every call; they end with UNAVAILABLE as soon as their work notices.
@@ -74,7 +72,7 @@ class Calls {
   mutable std::mutex mutex_;
   mutable std::condition_variable idle_;
   // Guarded by mutex_:
-  bool closed_ = false;
+  absl::Status closed_;  // what new calls are told; OK: they may come
   std::unordered_set<Call*> live_;
   size_t admitted_ = 0;  // of these
 };

@@ -35,6 +35,7 @@
 #include "server/prompt_maker.h"
 #include "server/prompt_sampler.h"
 #include "server/prompt_service.h"
+#include "server/status.h"
 #include "server/storage.h"
 #include "server/task_catalog.h"
 #include "server/task_service.h"
@@ -114,7 +115,7 @@ class Server::Impl {
   absl::Status WriteEndpoints() const;
   absl::Status Ready() const;
   absl::Status DeviceHealth() const;
-  void CheckDevices();
+  void LoseDevice(const absl::Status& why);
   size_t BatchCapacity() const;
   size_t KvCacheBytes() const;
   double KvCacheUsage() const;
@@ -180,16 +181,21 @@ absl::Status Server::Impl::OpenPools() {
   DDPT_ASSIGN_OR_RETURN(device_, DeviceNumber(config_.device));
   const size_t processors = std::max(1u, std::thread::hardware_concurrency());
   DDPT_ASSIGN_OR_RETURN(control_, StreamPool::Create({.threads = kControlThreads}));
-  DDPT_ASSIGN_OR_RETURN(loader_, StreamPool::Create({.threads = 1, .queue_limit = 4096}));
+  const auto on_device_lost = [this](const absl::Status& why) { LoseDevice(why); };
+  DDPT_ASSIGN_OR_RETURN(
+      loader_,
+      StreamPool::Create({.threads = 1, .queue_limit = 4096, .on_device_lost = on_device_lost}));
   DDPT_ASSIGN_OR_RETURN(reference_, StreamPool::Create({.threads = 1}));
   DDPT_ASSIGN_OR_RETURN(
       pool_, StreamPool::Create({.threads = config_.threads > 0 ? config_.threads : processors,
                                  .device = device_,
                                  .queue_limit = 4096,
-                                 .on_wait = [this](auto wait) { metrics_.StreamPoolWait(wait); }}));
-  DDPT_ASSIGN_OR_RETURN(
-      background_, StreamPool::Create(
-                       {.threads = kBackgroundThreads, .device = device_, .behind = pool_.get()}));
+                                 .on_wait = [this](auto wait) { metrics_.StreamPoolWait(wait); },
+                                 .on_device_lost = on_device_lost}));
+  DDPT_ASSIGN_OR_RETURN(background_, StreamPool::Create({.threads = kBackgroundThreads,
+                                                         .device = device_,
+                                                         .behind = pool_.get(),
+                                                         .on_device_lost = on_device_lost}));
   return absl::OkStatus();
 }
 
@@ -265,8 +271,7 @@ absl::Status Server::Impl::OpenServices() {
                      .sample_limit_per_task = config_.sample_limit_per_task,
                      .generate_limit = config_.generate_limit,
                      .control_limit = config_.control_limit,
-                     .max_requests_per_client = config_.max_requests_per_client,
-                     .on_internal_error = [this] { CheckDevices(); }},
+                     .max_requests_per_client = config_.max_requests_per_client},
       *access_, metrics_, log_, *control_);
   ConditionEncoder encoder;
   if (base_) {
@@ -390,6 +395,7 @@ size_t Server::Impl::BatchCapacity() const {
 absl::Status Server::Impl::DeviceHealth() const {
   absl::Status status = pool_->health();
   status.Update(background_->health());
+  status.Update(loader_->health());
   return status;
 }
 
@@ -407,11 +413,15 @@ double Server::Impl::KvCacheUsage() const {
   return static_cast<double>(held - std::min(kept, held)) / static_cast<double>(kv_row_bytes_);
 }
 
-void Server::Impl::CheckDevices() {
-  const absl::Status status = DeviceHealth();
-  if (status.ok()) return;
+// What runs ends by the device's error; what comes is better off at another server.
+void Server::Impl::LoseDevice(const absl::Status& why) {
   health_.Stop();
-  log_.Error("device lost", {{"message", std::string(status.message())}});
+  log_.Error("device lost", {{"message", std::string(why.message())}});
+  if (calls_) {
+    calls_->Close(WithReason(
+        absl::UnavailableError(absl::StrCat("the server has lost its device: ", why.message())),
+        kReasonNotReady));
+  }
 }
 
 void Server::Impl::Shutdown(TimePoint deadline) {
@@ -428,7 +438,8 @@ void Server::Impl::Shutdown(TimePoint deadline) {
 
 void Server::Impl::Drain(TimePoint deadline) {
   health_.Stop();
-  calls_->Close();
+  calls_->Close(
+      WithReason(absl::UnavailableError("draining: the server is about to stop"), kReasonDraining));
   if (training_service_) training_service_->Stop();
   if (evaluation_service_) evaluation_service_->Stop();
   log_.Info("draining", nlohmann::json::object());

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <exception>
 #include <functional>
-#include <new>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/runtime/fault.h"
 
 namespace ddpt {
 namespace {
@@ -18,17 +17,6 @@ using std::chrono::steady_clock;
 
 constexpr size_t kMaxThreads = 256;
 constexpr std::chrono::microseconds kGlance{200};
-
-// LibTorch reports lack of memory as a plain error, and appends its stack to every message.
-absl::Status FromException(const std::exception& error) {
-  const absl::string_view text = error.what();
-  const absl::string_view message = text.substr(0, text.find('\n'));
-  if (absl::StrContains(message, "out of memory") ||
-      absl::StrContains(message, "can't allocate memory")) {
-    return absl::ResourceExhaustedError(message);
-  }
-  return absl::InternalError(message);
-}
 
 }  // namespace
 
@@ -115,7 +103,7 @@ void StreamPool::RunItem(Item item, Stream& stream) {
   const absl::Status status = RunGuarded(item, stream, progress);
   busy_.fetch_sub(1, std::memory_order_relaxed);
   if (!status.ok()) {
-    CheckDevice(stream);
+    CheckDevice(stream, status);
     item.on_error(status);
   } else if (progress == Progress::kYield) {
     item.queued = steady_clock::now();
@@ -127,18 +115,20 @@ absl::Status StreamPool::RunGuarded(Item& item, Stream& stream, Progress& progre
   try {
     progress = item.run(stream);
     return absl::OkStatus();
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("out of memory");
   } catch (const std::exception& error) {
     return FromException(error);
   }
 }
 
-void StreamPool::CheckDevice(Stream& stream) {
-  const absl::Status status = stream.Synchronize();
+void StreamPool::CheckDevice(Stream& stream, const absl::Status& error) {
+  const absl::Status status = ReasonOf(error) == kReasonDeviceLost ? error : stream.Synchronize();
   if (status.ok()) return;
-  std::lock_guard lock(mutex_);
-  health_.Update(status);
+  {
+    std::lock_guard lock(mutex_);
+    if (!health_.ok()) return;
+    health_ = status;
+  }
+  if (options_.on_device_lost) options_.on_device_lost(status);
 }
 
 }  // namespace ddpt

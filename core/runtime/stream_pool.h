@@ -33,8 +33,8 @@ struct Work {
   // kYield every few milliseconds, on whatever thread it runs next.
   std::function<Progress(Stream&)> run = nullptr;
   // Called once, instead of any further run(), if the work did not end by kDone: the reason to
-  // stop, what run() threw (INTERNAL, or RESOURCE_EXHAUSTED for want of memory), or UNAVAILABLE
-  // when the pool stopped first. Must not throw.
+  // stop, what run() threw (FromException, fault.h), or UNAVAILABLE when the pool stopped first.
+  // Must not throw.
   std::function<void(const absl::Status&)> on_error = nullptr;
 };
 
@@ -56,6 +56,9 @@ class StreamPool {
     // Told how long each work waited for a thread, after a yield anew. May be null; called on pool
     // threads.
     std::function<void(std::chrono::nanoseconds)> on_wait = nullptr;
+    // Told once, on a pool thread and before the work that met it, that the device answers no more.
+    // May be null.
+    std::function<void(const absl::Status&)> on_device_lost = nullptr;
   };
 
   // Starts the threads. INVALID_ARGUMENT naming the option, or Stream::Create's error.
@@ -100,7 +103,7 @@ class StreamPool {
   void RunInline();
   void RunItem(Item item, Stream& stream);
   absl::Status RunGuarded(Item& item, Stream& stream, Progress& progress);
-  void CheckDevice(Stream& stream);
+  void CheckDevice(Stream& stream, const absl::Status& error);
 
   const Options options_;
   BoundedQueue<Item> queue_;
