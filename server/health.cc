@@ -6,7 +6,7 @@ void Health::SetTask(const std::string& task, bool serving) {
   std::lock_guard lock(mutex_);
   tasks_[task] = serving;
   if (service_ != nullptr) service_->SetServingStatus(task, serving);
-  if (!serving) tasks_.erase(task);
+  if (!serving && service_ != nullptr) tasks_.erase(task);
 }
 
 void Health::Attach(grpc::HealthCheckServiceInterface* service) {

@@ -118,6 +118,10 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> registry)
                                         "Of the server's GPU, by all processes.")),
       gpu_memory_total_(
           NewFamily<Gauge>(*registry_, "ddpt_gpu_memory_total_bytes", "Of the server's GPU.")),
+      ready_(NewFamily<Gauge>(*registry_, "ddpt_ready",
+                              "Whether the server takes calls: 0 while it starts or drains, and "
+                              "once its device is lost.")
+                 .Add({})),
       sample_step_seconds_(NewHistogram(*registry_, "ddpt_sample_step_seconds",
                                         "One step of a whole batch, mean over a slice.", kStep)),
       sample_steps_(
@@ -256,6 +260,8 @@ void Metrics::SampleSlice(size_t steps, size_t row_steps, std::chrono::nanosecon
   sample_step_seconds_.Observe(Seconds(time) / static_cast<double>(steps));
   sample_batch_size_.Observe(static_cast<double>(row_steps) / static_cast<double>(steps));
 }
+
+void Metrics::Ready(bool ready) { ready_.Set(ready ? 1 : 0); }
 
 void Metrics::StreamPoolWait(std::chrono::nanoseconds wait) {
   pool_wait_seconds_.Observe(Seconds(wait));

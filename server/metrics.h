@@ -62,6 +62,7 @@ class Metrics {
   void SampleDone(std::string_view sampler, int64_t steps, std::chrono::nanoseconds duration);
   // A run of steps; `row_steps` is the sum of the rows that each advanced.
   void SampleSlice(size_t steps, size_t row_steps, std::chrono::nanoseconds time);
+  void Ready(bool ready);
   void StreamPoolWait(std::chrono::nanoseconds wait);
   void StreamPoolThreads(size_t busy, size_t all);
   // Of the server's GPU, with what other processes on it hold. Bytes.
@@ -121,6 +122,7 @@ class Metrics {
   Family<prometheus::Gauge>& pool_streams_;
   Family<prometheus::Gauge>& gpu_memory_used_;
   Family<prometheus::Gauge>& gpu_memory_total_;
+  prometheus::Gauge& ready_;
   prometheus::Histogram& sample_step_seconds_;
   prometheus::Histogram& sample_steps_;
   prometheus::Histogram& sample_batch_size_;

@@ -58,6 +58,8 @@ constexpr size_t kKvCacheBytes = size_t{1} << 30;
 constexpr size_t kPrefixShare = 8;
 // For answers that are written already when the server stops, and health watchers who never leave.
 constexpr std::chrono::milliseconds kLastWords{500};
+// For the engines of tasks before the server is ready; those that take longer are there later.
+constexpr std::chrono::seconds kWarmTime{60};
 // For work that was told to stop.
 constexpr std::chrono::seconds kStopTime{10};
 
@@ -105,11 +107,13 @@ class Server::Impl {
 
  private:
   absl::Status OpenPools();
+  absl::Status Load();
   absl::Status OpenModel();
   absl::Status OpenTasks();
   absl::Status ImportTask(const TaskImport& import);
   absl::Status ImportModelTasks();
   absl::Status OpenServices();
+  void WarmTasks();
   void WatchDatabase();
   absl::Status ServeMetrics();
   absl::Status WriteEndpoints() const;
@@ -170,10 +174,15 @@ absl::Status Server::Impl::Open() {
   DDPT_ASSIGN_OR_RETURN(storage_,
                         OpenStorage(config_, /*training=*/!ModelDirectory(config_).empty()));
   DDPT_RETURN_IF_ERROR(OpenPools());
+  return ServeMetrics();
+}
+
+absl::Status Server::Impl::Load() {
   DDPT_RETURN_IF_ERROR(OpenModel());
   DDPT_RETURN_IF_ERROR(OpenTasks());
   DDPT_RETURN_IF_ERROR(OpenServices());
   if (storage_.database) WatchDatabase();
+  WarmTasks();
   return absl::OkStatus();
 }
 
@@ -315,6 +324,16 @@ absl::Status Server::Impl::OpenServices() {
   return absl::OkStatus();
 }
 
+// So that no first call waits for what a task needs once.
+void Server::Impl::WarmTasks() {
+  catalog_->LoadActive(
+      steady_clock::now() + kWarmTime, [this](const std::string& task, const absl::Status& status) {
+        if (status.ok()) return;
+        if (absl::IsDataLoss(status)) health_.SetTask(task, false);
+        log_.Error("task not loaded", {{"task", task}, {"message", std::string(status.message())}});
+      });
+}
+
 // What other servers on the database change. While it is out of reach this one goes on with what it
 // has in memory, and stays ready: others would not do better.
 void Server::Impl::WatchDatabase() {
@@ -333,7 +352,7 @@ void Server::Impl::WatchDatabase() {
 }
 
 absl::Status Server::Impl::Serve() {
-  DDPT_RETURN_IF_ERROR(ServeMetrics());
+  DDPT_RETURN_IF_ERROR(Load());
   std::vector<grpc::Service*> services = {prompt_service_.get(), task_service_.get()};
   if (base_) {
     services.insert(services.end(), {code_service_.get(), model_service_.get(),
@@ -360,6 +379,7 @@ absl::Status Server::Impl::Serve() {
 absl::Status Server::Impl::ServeMetrics() {
   if (config_.metrics_listen.empty()) return absl::OkStatus();
   const auto metrics = [this] {
+    metrics_.Ready(Ready().ok());
     metrics_.StreamPoolThreads(pool_->busy(), pool_->threads());
     metrics_.TrainCheckpointAge();
     if (base_) metrics_.KvCacheUsage(KvCacheUsage());

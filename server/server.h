@@ -11,19 +11,21 @@
 namespace ddpt {
 
 // The whole service in one object: registry, engines, workers, gRPC and metrics ports.
-//   Create -> Serve -> Shutdown(deadline) -> destruction
+//   Create (starting) -> Serve (ready) -> Shutdown(deadline) (draining, stopped) -> destruction
 // Several may live in one process (tests do so), each with its own state directory. Thread-safe:
 // Shutdown may be called while another thread is in Wait.
 class Server {
  public:
-  // Opens the state directory, imports `import_tasks` and loads what the settings name. Blocks on
-  // disk. FAILED_PRECONDITION where another process holds the state directory.
+  // Opens the state directory and the metrics port, which says "starting" from then on. Blocks on
+  // disk. FAILED_PRECONDITION where another process holds the state directory, UNAVAILABLE naming
+  // the address where a port is taken.
   static absl::StatusOr<std::unique_ptr<Server>> Create(Config config);
   // Shutdown(now), if that has not been done.
   ~Server();
 
-  // Binds the ports and answers from then on; health is SERVING. Does not block on requests.
-  // UNAVAILABLE naming the address where a port is taken. Writes `<state>/endpoints.json`:
+  // Loads what the settings name, imports `import_tasks`, lets the model answer a request and
+  // builds the engines of active tasks, which may take minutes; then binds the gRPC port and
+  // answers: health is SERVING. Does not block on requests. Writes `<state>/endpoints.json`:
   // {"grpc": "127.0.0.1:50051", "metrics": "127.0.0.1:9464", "pid": 1}.
   absl::Status Serve();
   // Health becomes NOT_SERVING at once and new calls UNAVAILABLE ("draining"); accepted ones may
@@ -33,8 +35,8 @@ class Server {
   // Blocks until a Shutdown has ended.
   void Wait();
 
-  // "127.0.0.1:43211", with the port that was chosen; after Serve. metrics_address is "" where
-  // there is none.
+  // "127.0.0.1:43211", with the port that was chosen; after Serve, of the metrics after Create.
+  // metrics_address is "" where there is none.
   std::string address() const;
   std::string metrics_address() const;
 

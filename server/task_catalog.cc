@@ -1,6 +1,7 @@
 #include "server/task_catalog.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -128,6 +129,26 @@ void TaskCatalog::Load(const std::string& task, std::optional<uint64_t> version,
 void TaskCatalog::LoadByDigest(const std::string& task, std::string_view digest_prefix,
                                Ready ready) {
   LoadFound(task, FindByDigest(task, digest_prefix), std::move(ready));
+}
+
+void TaskCatalog::LoadActive(
+    TimePoint deadline,
+    const std::function<void(const std::string& task, const absl::Status&)>& tell) {
+  std::vector<std::string> names;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, task] : tasks_) {
+      if (task.active > 0 && names.size() < options_.engines) names.push_back(name);
+    }
+  }
+  for (const std::string& name : names) {
+    auto loaded = std::make_shared<std::promise<absl::Status>>();
+    Load(name, std::nullopt,
+         [loaded](const absl::StatusOr<LoadedTask>& task) { loaded->set_value(task.status()); });
+    std::future<absl::Status> result = loaded->get_future();
+    const bool in_time = result.wait_until(deadline) == std::future_status::ready;
+    tell(name, in_time ? result.get() : absl::DeadlineExceededError("is still being loaded"));
+  }
 }
 
 void TaskCatalog::LoadFound(const std::string& task, absl::StatusOr<Found> found, Ready ready) {

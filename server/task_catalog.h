@@ -66,6 +66,11 @@ class TaskCatalog {
   // The version of the task whose denoiser's SHA-256 begins with these raw bytes.
   void LoadByDigest(const std::string& task, std::string_view digest_prefix, Ready ready);
 
+  // Loads the engines of active versions, as many as are kept, and tells of each; blocks until that
+  // is done or `deadline` has passed, which is told of what is not there yet (DEADLINE_EXCEEDED).
+  void LoadActive(TimePoint deadline,
+                  const std::function<void(const std::string& task, const absl::Status&)>& tell);
+
   // The rest blocks on the registry. Errors are the registry's.
   // Checks a denoiser file and stores it as a version of the task.
   // `validation_digest` names the data set that it was chosen by, "" for none.

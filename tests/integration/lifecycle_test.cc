@@ -10,6 +10,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "tests/integration/child_server.h"
+#include "tests/integration/model_fixture.h"
 #include "tests/integration/server_fixture.h"
 
 namespace ddpt {
@@ -51,9 +52,7 @@ TEST(LifecycleTest, SecondServerOnTheMetricsPortIsRefusedWithTheReason) {
   TestServer first(TestConfig(one.path()));
   Config config = TestConfig(two.path());
   config.metrics_listen = first.server().metrics_address();
-  auto second = Server::Create(config);
-  ASSERT_TRUE(second.ok()) << second.status();
-  const absl::Status status = (*second)->Serve();
+  const absl::Status status = Server::Create(config).status();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr(config.metrics_listen));
   EXPECT_THAT(std::string(status.message()), HasSubstr("Address already in use"));
@@ -64,6 +63,38 @@ TEST(LifecycleTest, BadSettingIsOneLineAndExitCodeOne) {
   EXPECT_EQ(ChildServer({"--check"}).Wait(), 0);
   EXPECT_EQ(ChildServer({"--check", "--tokens", "/nowhere"}).Wait(), 1);
   EXPECT_EQ(ChildServer({"--check", "--tls-cert", "/nowhere", "--tls-key", "/nowhere"}).Wait(), 1);
+}
+
+TEST(LifecycleTest, MetricsAnswerWhileTheServerStarts) {
+  TemporaryDirectory directory;
+  Config config = TestConfig(directory.path());
+  config.model = RandomModel();
+  const auto server = Server::Create(config).value();
+  const std::string address = server->metrics_address();
+  EXPECT_EQ(ScrapeMetric(address, "ddpt_ready", {}), 0);
+  EXPECT_THAT(std::string(HttpGet(address, "/readyz", milliseconds(10'000)).status().message()),
+              HasSubstr("503"));
+  EXPECT_TRUE(HttpGet(address, "/healthz", milliseconds(10'000)).ok());
+  ASSERT_TRUE(server->Serve().ok());
+  EXPECT_EQ(ScrapeMetric(address, "ddpt_ready", {}), 1);
+  EXPECT_TRUE(HttpGet(address, "/readyz", milliseconds(10'000)).ok());
+}
+
+TEST(LifecycleTest, ADamagedTaskIsNotServedAndTheOthersAre) {
+  TemporaryDirectory directory;
+  {
+    TestServer server(TestConfig(directory.path()));
+    ASSERT_TRUE(server.Import("whole", DenoiserFile(SmallSpec(), 1)).ok());
+    const auto damaged = server.Import("damaged", DenoiserFile(SmallSpec(), 2)).value();
+    const std::string digest = damaged.versions(0).denoiser_digest();
+    const std::string file = directory.path() + "/denoisers/" + digest + ".safetensors";
+    ASSERT_TRUE(WriteFileAtomic(file, "damaged").ok());
+  }
+  TestServer server(TestConfig(directory.path()));
+  EXPECT_EQ(server.Health("damaged"), 2);
+  EXPECT_EQ(server.Health("whole"), 1);
+  EXPECT_TRUE(server.Sample(SampleOf("whole", 1)).ok());
+  EXPECT_EQ(server.Sample(SampleOf("damaged", 1)).status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST(LifecycleTest, DrainAnswersAllThatWereAccepted) {
@@ -127,6 +158,7 @@ TEST(LifecycleTest, DrainingRefusesNewCallsAndSaysSo) {
       [&] { server.server().Shutdown(steady_clock::now() + TestServer::kTimeout); });
   while (server.Health("") == 1) std::this_thread::yield();
   EXPECT_EQ(server.Health("slow"), 2);
+  EXPECT_EQ(server.Metric("ddpt_ready"), 0);
   const auto ready =
       HttpGet(server.server().metrics_address(), "/readyz", milliseconds(10'000)).status();
   EXPECT_THAT(std::string(ready.message()), HasSubstr("503"));

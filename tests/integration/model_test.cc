@@ -62,7 +62,7 @@ TEST_F(ModelTest, OneThatCannotAnswerDoesNotGetReady) {
   ASSERT_TRUE(WriteFileAtomic(file, weights).ok());
   Config config = TestConfig(directory.path() + "/state");
   config.model = directory.path();
-  const absl::Status status = Server::Create(config).status();
+  const absl::Status status = Server::Create(config).value()->Serve();
   EXPECT_TRUE(absl::IsInternal(status)) << status;
   EXPECT_THAT(std::string(status.message()),
               testing::HasSubstr("model: no answer to the first request"));
