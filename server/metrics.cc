@@ -112,6 +112,10 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> registry)
       sample_seconds_(NewFamily<Histogram>(*registry_, "ddpt_sample_duration_seconds",
                                            "From the first step to the finished prompts.")),
       task_info_(NewFamily<Gauge>(*registry_, "ddpt_task_info", "Active versions, always 1.")),
+      prompt_effect_(NewFamily<Gauge>(
+          *registry_, "ddpt_prompt_effect_divergence",
+          "Of the next token's distribution under a prompt of the task from that without, nats; "
+          "of a built-in example, when the version became active.")),
       pool_streams_(NewFamily<Gauge>(*registry_, "ddpt_stream_pool_streams",
                                      "Workers that sample, each with its stream.")),
       gpu_memory_used_(NewFamily<Gauge>(*registry_, "ddpt_gpu_memory_used_bytes",
@@ -240,11 +244,21 @@ void Metrics::SetTask(const std::string& task, uint64_t version, const std::stri
   series.info->Set(1);
 }
 
+void Metrics::PromptEffect(const std::string& task, double divergence) {
+  std::lock_guard lock(mutex_);
+  const auto known = tasks_.find(task);
+  if (known == tasks_.end()) return;
+  Gauge*& effect = known->second.effect;
+  if (effect == nullptr) effect = &prompt_effect_.Add({{"task", task}});
+  effect->Set(divergence);
+}
+
 void Metrics::RemoveTask(const std::string& task) {
   std::lock_guard lock(mutex_);
   const auto known = tasks_.find(task);
   if (known == tasks_.end()) return;
   if (known->second.info != nullptr) task_info_.Remove(known->second.info);
+  if (known->second.effect != nullptr) prompt_effect_.Remove(known->second.effect);
   for (const auto& [outcome, counter] : known->second.requests) task_requests_.Remove(counter);
   tasks_.erase(known);
 }

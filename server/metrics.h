@@ -56,6 +56,8 @@ class Metrics {
 
   // The active version of a task; beyond 256 tasks they are counted as "other".
   void SetTask(const std::string& task, uint64_t version, const std::string& digest);
+  // What the prompts of a known task's active version change, nats a token.
+  void PromptEffect(const std::string& task, double divergence);
   // Removes all series of the task.
   void RemoveTask(const std::string& task);
 
@@ -101,6 +103,7 @@ class Metrics {
 
   struct TaskSeries {
     prometheus::Gauge* info = nullptr;
+    prometheus::Gauge* effect = nullptr;
     std::map<std::string, prometheus::Counter*> requests;  // by outcome
   };
 
@@ -119,6 +122,7 @@ class Metrics {
   Family<prometheus::Histogram>& queue_seconds_;
   Family<prometheus::Histogram>& sample_seconds_;
   Family<prometheus::Gauge>& task_info_;
+  Family<prometheus::Gauge>& prompt_effect_;
   Family<prometheus::Gauge>& pool_streams_;
   Family<prometheus::Gauge>& gpu_memory_used_;
   Family<prometheus::Gauge>& gpu_memory_total_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -33,6 +34,7 @@
 #include "server/metrics.h"
 #include "server/model_service.h"
 #include "server/prompt_maker.h"
+#include "server/prompt_probe.h"
 #include "server/prompt_sampler.h"
 #include "server/prompt_service.h"
 #include "server/status.h"
@@ -114,6 +116,7 @@ class Server::Impl {
   absl::Status ImportModelTasks();
   absl::Status OpenServices();
   void WarmTasks();
+  void TaskChanged(const std::string& task, uint64_t active, const std::string& digest);
   void WatchDatabase();
   absl::Status ServeMetrics();
   absl::Status WriteEndpoints() const;
@@ -133,13 +136,14 @@ class Server::Impl {
   Metrics metrics_;
   Health health_;
   Storage storage_;
-  std::unique_ptr<StreamPool> control_;     // registry and files
-  std::unique_ptr<StreamPool> loader_;      // engines
-  std::unique_ptr<StreamPool> reference_;   // full-space sampling
-  std::unique_ptr<StreamPool> pool_;        // everything else
-  std::unique_ptr<StreamPool> background_;  // jobs and evaluations, behind pool_
-  std::shared_ptr<const BaseModel> base_;   // null: prompts only
-  size_t kv_row_bytes_ = 0;                 // keys and values of what runs
+  std::unique_ptr<StreamPool> control_;        // registry and files
+  std::unique_ptr<StreamPool> loader_;         // engines
+  std::unique_ptr<StreamPool> reference_;      // full-space sampling
+  std::unique_ptr<StreamPool> pool_;           // everything else
+  std::unique_ptr<StreamPool> background_;     // jobs and evaluations, behind pool_
+  std::shared_ptr<const BaseModel> base_;      // null: prompts only
+  std::map<std::string, std::string> active_;  // digests by task; for the catalog's on_change
+  size_t kv_row_bytes_ = 0;                    // keys and values of what runs
   std::shared_ptr<PrefixCache> prefix_cache_;
   std::unique_ptr<TaskCatalog> catalog_;
   std::unique_ptr<PromptSampler> sampler_;
@@ -147,6 +151,7 @@ class Server::Impl {
   std::unique_ptr<Calls> calls_;
   std::unique_ptr<CandidateScorer> scorer_;  // null without a base model
   std::unique_ptr<PromptMaker> maker_;
+  std::unique_ptr<PromptProbe> probe_;  // null without a base model
   std::unique_ptr<PromptService> prompt_service_;
   std::unique_ptr<TaskService> task_service_;
   std::unique_ptr<CodeService> code_service_;              // null without a base model
@@ -219,28 +224,33 @@ absl::Status Server::Impl::OpenModel() {
 }
 
 absl::Status Server::Impl::OpenTasks() {
-  const auto on_change = [this](const std::string& task, uint64_t active,
-                                const std::string& digest) {
-    health_.SetTask(task, active > 0);
-    if (active > 0) {
-      metrics_.SetTask(task, active, digest);
-    } else {
-      metrics_.RemoveTask(task);
-    }
-  };
   DDPT_ASSIGN_OR_RETURN(
-      catalog_, TaskCatalog::Create(
-                    *storage_.registry, *loader_,
-                    {.engines = config_.engine_cache,
-                     .weight_type = config_.sampling_dtype == "bfloat16" ? WeightType::kBfloat16
-                                                                         : WeightType::kFloat32,
-                     .device = device_,
-                     .helpers = pool_->threads() - 1,
-                     .on_change = on_change}));
+      catalog_,
+      TaskCatalog::Create(
+          *storage_.registry, *loader_,
+          {.engines = config_.engine_cache,
+           .weight_type =
+               config_.sampling_dtype == "bfloat16" ? WeightType::kBfloat16 : WeightType::kFloat32,
+           .device = device_,
+           .helpers = pool_->threads() - 1,
+           .on_change = [this](const std::string& task, uint64_t active,
+                               const std::string& digest) { TaskChanged(task, active, digest); }}));
   for (const TaskImport& import : config_.import_tasks) {
     DDPT_RETURN_IF_ERROR(Annotate(ImportTask(import), "import-task"));
   }
   return ImportModelTasks();
+}
+
+void Server::Impl::TaskChanged(const std::string& task, uint64_t active,
+                               const std::string& digest) {
+  health_.SetTask(task, active > 0);
+  if (active == 0) {
+    active_.erase(task);
+    return metrics_.RemoveTask(task);
+  }
+  metrics_.SetTask(task, active, digest);
+  const bool same = std::exchange(active_[task], digest) == digest;
+  if (!same && probe_) probe_->Measure(task);
 }
 
 // The tasks that come with a model are files in its folder `tasks`; what has been made of a task
@@ -310,6 +320,7 @@ absl::Status Server::Impl::OpenServices() {
                                      .prefix_cache = prefix_cache_},
                            .stream_buffer_bytes = config_.stream_buffer_bytes});
   model_service_ = std::make_unique<ModelService>(*calls_, base_);
+  DDPT_ASSIGN_OR_RETURN(probe_, PromptProbe::Create(base_, *maker_, *pool_, metrics_, log_));
   DDPT_ASSIGN_OR_RETURN(
       evaluation_service_,
       EvaluationService::Create(*calls_, base_, *maker_, *storage_.registry, *storage_.datasets,
@@ -328,6 +339,7 @@ absl::Status Server::Impl::OpenServices() {
 void Server::Impl::WarmTasks() {
   catalog_->LoadActive(
       steady_clock::now() + kWarmTime, [this](const std::string& task, const absl::Status& status) {
+        if (status.ok() && probe_) probe_->Measure(task);
         if (status.ok()) return;
         if (absl::IsDataLoss(status)) health_.SetTask(task, false);
         log_.Error("task not loaded", {{"task", task}, {"message", std::string(status.message())}});

@@ -48,7 +48,7 @@ class TaskCatalog {
     int device = kCpu;                              // or the number of a GPU
     size_t helpers = 0;                             // threads that may help the one that draws
     // Told of a task's active version (0: none left, the task is gone) whenever that may have
-    // changed. Calls do not overlap. May be null.
+    // changed. Calls do not overlap. Must not change tasks. May be null.
     std::function<void(const std::string& task, uint64_t active, const std::string& digest)>
         on_change;
   };

@@ -43,10 +43,11 @@ Score MakeScore(const at::Tensor& log_probs, size_t count) {
   return score;
 }
 
-// Log-probabilities [rows, P] of `target` (of as many rows, or of one). `trunk` is the target's
-// where no prefix is in the decoder; without parts until it is needed.
-at::Tensor UnderPrompts(const LanguageModel& model, const TargetBatch& target,
-                        const std::vector<const PromptedRequest*>& requests, DecoderTrunk* trunk) {
+// Logits [rows, P, vocabulary] at the positions of `target` (of as many rows, or of one). `trunk`
+// is the target's where no prefix is in the decoder; without parts until it is needed.
+at::Tensor LogitsUnderPrompts(const LanguageModel& model, const TargetBatch& target,
+                              const std::vector<const PromptedRequest*>& requests,
+                              DecoderTrunk* trunk) {
   std::vector<const Tensor*> prompts;
   std::vector<Ids> inputs;
   for (const PromptedRequest* request : requests) {
@@ -64,7 +65,14 @@ at::Tensor UnderPrompts(const LanguageModel& model, const TargetBatch& target,
     *trunk = model.Trunk(target.decoder_ids, target.positions);
   }
   const at::Tensor states = model.Encode(batch.embeddings, batch.mask, batch.prefixes);
-  const at::Tensor logits = model.Head(*trunk, states, batch.mask, batch.prefixes);
+  return model.Head(*trunk, states, batch.mask, batch.prefixes);
+}
+
+// Log-probabilities [rows, P] of the target.
+at::Tensor UnderPrompts(const LanguageModel& model, const TargetBatch& target,
+                        const std::vector<const PromptedRequest*>& requests, DecoderTrunk* trunk) {
+  const at::Tensor logits = LogitsUnderPrompts(model, target, requests, trunk);
+  const auto rows = static_cast<int64_t>(requests.size());
   return TargetLogProbs(logits, target.targets.expand({rows, -1})).to(at::kCPU).contiguous();
 }
 
@@ -104,6 +112,21 @@ absl::StatusOr<std::vector<Score>> ScoreAnswer(const LanguageModel& model,
     DDPT_RETURN_IF_ERROR(ScoreGroup(model, prompted, members, prefix, answer_ids, stop, &scores));
   }
   return scores;
+}
+
+absl::StatusOr<double> PromptEffect(const LanguageModel& model, const PromptedRequest& prompted,
+                                    const Ids& answer_ids) {
+  const c10::NoGradGuard no_grad;
+  DDPT_RETURN_IF_ERROR(CheckAnswer(answer_ids, prompted, model.geometry()));
+  PromptedRequest plain = prompted;
+  plain.soft_prompt = nullptr;
+  const TargetBatch target = BuildTargets(std::vector<Ids>{DecoderIds(prompted, model.geometry())},
+                                          std::vector<Ids>{answer_ids}, model.geometry().device);
+  DecoderTrunk trunk;
+  const at::Tensor logs =
+      LogitsUnderPrompts(model, target, {&prompted, &plain}, &trunk).log_softmax(-1);
+  const at::Tensor with = logs[0], without = logs[1];
+  return (with.exp() * (with - without)).sum(-1).mean().item<double>();
 }
 
 absl::StatusOr<std::vector<Score>> ScoreAll(const LanguageModel& model,

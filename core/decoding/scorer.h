@@ -35,4 +35,11 @@ absl::StatusOr<std::vector<Score>> ScoreAll(const LanguageModel& model,
                                             const std::vector<std::vector<uint32_t>>& answers,
                                             size_t width, const StopToken& stop = {});
 
+// How much the prompt of `prompted` changes what the model says: the mean over the positions of
+// `answer_ids`, teacher-forced, of the Kullback-Leibler divergence of the next token's distribution
+// under the prompt from that without it, nats. 0 without a soft prompt. Errors as ScoreAnswer's.
+// Blocks; thread-safe.
+absl::StatusOr<double> PromptEffect(const LanguageModel& model, const PromptedRequest& prompted,
+                                    const std::vector<uint32_t>& answer_ids);
+
 }  // namespace ddpt

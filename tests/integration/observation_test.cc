@@ -5,9 +5,12 @@
 #include <thread>
 
 #include "client/http_get.h"
+#include "client/metrics_lint.h"
 #include "core/base/status.h"
+#include "tests/device.h"
 #include "tests/integration/raw_call.h"
 #include "tests/integration/server_fixture.h"
+#include "tests/integration/training_fixture.h"
 
 namespace ddpt {
 namespace {
@@ -52,33 +55,61 @@ TEST_F(ObservationTest, CountsAgreeWithTheClients) {
   EXPECT_EQ(server_.Metric("ddpt_requests_waiting"), 0);
 }
 
-TEST_F(ObservationTest, EveryDocumentedFamilyIsThere) {
-  ASSERT_TRUE(server_.Sample(SampleOf("small", 1)).ok());
-  const auto text = HttpGet(server_.server().metrics_address(), "/metrics", milliseconds(10'000));
-  ASSERT_TRUE(text.ok()) << text.status();
-  for (const char* family : {"grpc_server_started_total",
-                             "grpc_server_handled_total",
-                             "grpc_server_handling_seconds",
-                             "ddpt_requests_running",
-                             "ddpt_requests_waiting",
-                             "ddpt_requests_total",
-                             "ddpt_task_requests_total",
-                             "ddpt_request_duration_seconds",
-                             "ddpt_request_queue_seconds",
-                             "ddpt_time_to_first_token_seconds",
-                             "ddpt_inter_token_latency_seconds",
-                             "ddpt_generation_tokens_total",
-                             "ddpt_sample_duration_seconds",
-                             "ddpt_sample_step_seconds",
-                             "ddpt_sample_steps",
-                             "ddpt_sample_batch_size",
-                             "ddpt_stream_pool_streams",
-                             "ddpt_stream_pool_wait_seconds",
-                             "ddpt_task_info",
-                             "ddpt_cancel_latency_seconds",
-                             "ddpt_build_info"}) {
-    EXPECT_THAT(*text, HasSubstr(std::string("# TYPE ") + family + " "));
+// Of a server that has done all that it can do, and is training.
+TEST(MetricsTest, EveryMetricOfTheContractIsInAScrape) {
+  TemporaryDirectory directory;
+  TestServer server(TrainingConfig(directory.path()));
+  ASSERT_TRUE(server.Import("small", DenoiserFile(SmallSpec(), 1)).ok());
+  ASSERT_TRUE(server.Import("slow", DenoiserFile(SlowSpec(), 1)).ok());
+  TrainingClient training(server.channel());
+  const auto job = training.Train(EndlessTraining("endless"));
+  ASSERT_TRUE(training.Watch(job->job_id(), 0, Reached(1)).ok());
+  ASSERT_TRUE(server.Sample(SampleOf("small", 1)).ok());
+  v1::SampleRequest too_much = SampleOf("slow", 1, 1000);
+  too_much.mutable_sampling()->set_steps(10'000);
+  EXPECT_EQ(ReasonOf(server.Sample(too_much, milliseconds(1000)).status()),
+            "DEADLINE_BEFORE_START");
+  while (server.Metric("ddpt_prompt_effect_divergence", {"task=\"small\""}) == 0) {
+    std::this_thread::yield();
   }
+  std::vector<std::string> families = {"grpc_server_started_total",
+                                       "grpc_server_handled_total",
+                                       "grpc_server_handling_seconds",
+                                       "ddpt_ready",
+                                       "ddpt_requests_running",
+                                       "ddpt_requests_waiting",
+                                       "ddpt_requests_total",
+                                       "ddpt_task_requests_total",
+                                       "ddpt_requests_rejected_total",
+                                       "ddpt_request_duration_seconds",
+                                       "ddpt_request_queue_seconds",
+                                       "ddpt_time_to_first_token_seconds",
+                                       "ddpt_inter_token_latency_seconds",
+                                       "ddpt_generation_tokens_total",
+                                       "ddpt_sample_duration_seconds",
+                                       "ddpt_sample_step_seconds",
+                                       "ddpt_sample_steps",
+                                       "ddpt_sample_batch_size",
+                                       "ddpt_stream_pool_streams",
+                                       "ddpt_stream_pool_wait_seconds",
+                                       "ddpt_kv_cache_usage_ratio",
+                                       "ddpt_prompt_effect_divergence",
+                                       "ddpt_task_info",
+                                       "ddpt_train_jobs",
+                                       "ddpt_train_steps_total",
+                                       "ddpt_train_step_seconds",
+                                       "ddpt_train_loss",
+                                       "ddpt_train_checkpoint_age_seconds",
+                                       "ddpt_train_resumes_total",
+                                       "ddpt_cancel_latency_seconds",
+                                       "ddpt_build_info"};
+  if (TestDevice() != "cpu") {
+    families.insert(families.end(), {"ddpt_gpu_memory_used_bytes", "ddpt_gpu_memory_total_bytes"});
+  }
+  const auto text = HttpGet(server.server().metrics_address(), "/metrics", milliseconds(10'000));
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(LintMetrics(*text, families), testing::IsEmpty());
+  ASSERT_TRUE(training.Cancel(job->job_id()).ok());
 }
 
 TEST_F(ObservationTest, PortAnswersProbesAndNothingElse) {

@@ -79,7 +79,9 @@ TEST_F(MetricsTest, DeletedTaskLeavesNoSeries) {
   metrics_.SetTask("gone", 1, "abc");
   metrics_.SetTask("gone", 2, "def");
   metrics_.Handled(method, "gone", absl::OkStatus(), milliseconds(1));
+  metrics_.PromptEffect("gone", 1.5);
   metrics_.RemoveTask("gone");
+  metrics_.PromptEffect("gone", 1.5);
   EXPECT_THAT(Text(), Not(HasSubstr("gone")));
 }
 
@@ -110,6 +112,7 @@ TEST_F(MetricsTest, SeriesStayBelowTwoThousand) {
   for (int i = 0; i < 32; ++i) {
     tasks.push_back(absl::StrCat("task-", i));
     metrics_.SetTask(tasks.back(), 1, "abc");
+    metrics_.PromptEffect(tasks.back(), 1);
   }
   const char* const queueing[] = {"Sample", "Replay", "Generate", "Score", "Evaluate"};
   const char* const others[] = {"Describe",   "Train",      "UploadDataset", "GetJob",

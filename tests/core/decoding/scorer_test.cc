@@ -72,6 +72,12 @@ TEST_F(ScorerTest, SumAndMeanAreOfTheTokens) {
   EXPECT_NEAR(score.nll_mean, sum / 3, 1e-6);
 }
 
+TEST_F(ScorerTest, EffectOfAPrompt) {
+  EXPECT_GT(PromptEffect(model_, Request(0, true), golden_.answers[0]).value(), 1e-3);
+  EXPECT_EQ(PromptEffect(model_, Request(0, false), golden_.answers[0]).value(), 0);
+  EXPECT_EQ(FieldOf(PromptEffect(model_, Request(0, true), {}).status()), "code");
+}
+
 TEST_F(ScorerTest, ManyExamplesInPaddedBatches) {
   std::vector<PromptedRequest> requests;
   for (size_t row = 0; row < golden_.answers.size(); ++row) {
