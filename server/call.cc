@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
@@ -17,6 +18,7 @@ using std::chrono::system_clock;
 // A caller whose deadline passes cancels too, and its clock started earlier than ours.
 constexpr std::chrono::milliseconds kDeadlineSlack{20};
 constexpr size_t kRequestIdLimit = 64;
+constexpr size_t kShownTask = 64;  // bytes of a task's name, which may be anything
 
 TimePoint MonotonicDeadline(const grpc::CallbackServerContext& context, TimePoint now) {
   const auto deadline = context.deadline();
@@ -82,6 +84,31 @@ void Calls::StopAll() {
   for (Call* call : live_) call->source_.Cancel();
 }
 
+nlohmann::json Calls::State(size_t most) const {
+  nlohmann::json state = {{"doors", nlohmann::json::object()},
+                          {"methods", nlohmann::json::object()},
+                          {"oldest", nlohmann::json::array()}};
+  const auto door = [&](const char* name, const Admission& admission, size_t limit) {
+    state["doors"][name] = {
+        {"waiting", admission.waiting()}, {"running", admission.running()}, {"limit", limit}};
+  };
+  door("sample", sample_, options_.sample_limit);
+  door("generate", generate_, options_.generate_limit);
+  door("control", control_door_, options_.control_limit);
+  door("watch", watch_, options_.watch_limit);
+  std::lock_guard lock(mutex_);
+  std::vector<const Call*> calls(live_.begin(), live_.end());
+  for (const Call* call : calls) {
+    nlohmann::json& count = state["methods"][call->method_.name];
+    count = count.is_null() ? 1 : count.get<size_t>() + 1;
+  }
+  most = std::min(most, calls.size());
+  std::partial_sort(calls.begin(), calls.begin() + static_cast<ptrdiff_t>(most), calls.end(),
+                    [](const Call* a, const Call* b) { return a->arrived_ < b->arrived_; });
+  for (size_t i = 0; i < most; ++i) state["oldest"].push_back(calls[i]->State());
+  return state;
+}
+
 Call::Call(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context)
     : calls_(calls),
       method_(method),
@@ -106,11 +133,24 @@ Call::~Call() {
 }
 
 absl::Status Call::Begin(std::string task) {
-  task_ = std::move(task);
+  {
+    std::lock_guard lock(calls_.mutex_);
+    task_ = std::move(task);
+  }
   context_.AddInitialMetadata("x-request-id", request_id_);
   DDPT_ASSIGN_OR_RETURN(client_, calls_.access_.Check(name_, context_));
   const absl::Status status = token_.status();
   return status.ok() ? status : WithReason(status, kReasonExpired);
+}
+
+nlohmann::json Call::State() const {
+  return {{"method", name_},
+          {"request_id", request_id_},
+          {"task", task_.substr(0, kShownTask)},
+          {"age_ms", Milliseconds(age())},
+          {"state", cancelled_ns_ >= 0 ? "cancelled"
+                    : started_ns_ >= 0 ? "running"
+                                       : "waiting"}};
 }
 
 absl::Status Call::Enter() {

@@ -55,6 +55,8 @@ class Calls {
   bool WaitIdle(TimePoint deadline) const;
   // Stops every call; they end with UNAVAILABLE as soon as their work notices.
   void StopAll();
+  // Counts and limits of the doors, calls by method, and the `most` oldest calls.
+  nlohmann::json State(size_t most) const;
 
  private:
   friend class Call;
@@ -109,6 +111,7 @@ class Call {
  private:
   friend class Calls;
 
+  nlohmann::json State() const;  // under the mutex of calls_
   absl::Status Enter();
   absl::Status Resolve(absl::Status status) const;
   void LogEnd() const;
@@ -122,7 +125,7 @@ class Call {
   StopSource source_;
   const StopToken token_;
   std::string request_id_;
-  std::string task_;
+  std::string task_;    // written under the mutex of calls_
   std::string client_;  // who calls; "" before Begin, and where that refused
   nlohmann::json fields_ = nlohmann::json::object();
   bool entered_ = false;                   // counted in calls_.admitted_

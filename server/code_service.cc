@@ -24,6 +24,8 @@ CodeService::CodeService(Calls& calls, std::shared_ptr<const BaseModel> base, Pr
                                           /*queues=*/true)),
       score_(calls.metrics().AddMethod(kService, "Score", "unary", /*queues=*/true)) {}
 
+size_t CodeService::rows() const { return batcher_.LoadBeside(kGenerateKey).rows; }
+
 grpc::ServerWriteReactor<v1::GenerateResponse>* CodeService::Generate(
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
   return GenerateCall::Start(calls_, generate_, *context, resources_, *request);

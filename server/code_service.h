@@ -25,6 +25,8 @@ class CodeService final : public v1::CodeService::CallbackService {
   CodeService(Calls& calls, std::shared_ptr<const BaseModel> base, PromptMaker& maker,
               StreamPool& pool, Options options);
 
+  // Choices that are generated or wait to be.
+  size_t rows() const;
   // Ends what is generated with UNAVAILABLE within a token. Does not block.
   void Stop() { batcher_.Stop(); }
 

@@ -87,7 +87,7 @@ absl::Status GenerateCall::Submit(const ResolvedPrompt& prompt) {
                         limit = resources_.batch.kv_bytes](size_t bytes) {
     metrics.KvCacheReserved(static_cast<double>(bytes) / static_cast<double>(limit));
   };
-  resources_.batcher->Submit("generate", std::make_unique<GenerateJob>(std::move(options)),
+  resources_.batcher->Submit(kGenerateKey, std::make_unique<GenerateJob>(std::move(options)),
                              std::move(ticket_));
   return absl::OkStatus();
 }

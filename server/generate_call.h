@@ -16,6 +16,9 @@
 
 namespace ddpt {
 
+// The key of all Generate calls in their batcher.
+inline constexpr char kGenerateKey[] = "generate";
+
 // What Generate calls share. All outlive the calls.
 struct GenerateResources {
   std::shared_ptr<const BaseModel> base;

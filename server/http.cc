@@ -43,7 +43,9 @@ Reply Answer(const HttpEndpoint::Options& options, std::string_view method, std:
   if (path == "/metrics") {
     return {.body = options.metrics(), .type = "text/plain; version=0.0.4; charset=utf-8"};
   }
-  return {.code = MHD_HTTP_NOT_FOUND, .body = "there are /metrics, /healthz, /readyz\n"};
+  if (path == "/debug/state") return {.body = options.state(), .type = "application/json"};
+  return {.code = MHD_HTTP_NOT_FOUND,
+          .body = "there are /metrics, /healthz, /readyz, /debug/state\n"};
 }
 
 // What a connection asks for, answered once its headers are there; a body is not read.

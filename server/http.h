@@ -10,7 +10,8 @@
 namespace ddpt {
 
 // The port for scrapers and probes, apart from gRPC's: GET /metrics (Prometheus text), /healthz
-// (200 while the process answers), /readyz (200 or 503 with the reason); GET and HEAD only. At most
+// (200 while the process answers), /readyz (200 or 503 with the reason), /debug/state (JSON); GET
+// and HEAD only. At most
 // 64 connections at a time, closed after 10 idle seconds. Threads of its own;
 // thread-safe.
 class HttpEndpoint {
@@ -19,6 +20,7 @@ class HttpEndpoint {
     std::string address;                   // "HOST:PORT"; port 0: any
     std::function<std::string()> metrics;  // the text of /metrics; thread-safe
     std::function<absl::Status()> ready;   // thread-safe
+    std::function<std::string()> state;    // of /debug/state; thread-safe
   };
 
   // Binds and answers at once. UNAVAILABLE naming the address, and why, where it cannot.

@@ -32,6 +32,8 @@ class PromptSampler {
   // Does not block. `draws` must be valid for their denoiser (ValidateRow). `ticket` is held until
   // after `done`.
   void Draw(Draws draws, Admission::Ticket ticket, DrawsDone done);
+  // Denoisers with prompts on their way.
+  size_t denoisers_in_use() const { return batcher_.LoadBeside("").keys; }
   // Ends everything with UNAVAILABLE within a step. Does not block.
   void Stop() { batcher_.Stop(); }
 

@@ -26,6 +26,7 @@
 #include "server/base_model.h"
 #include "server/call.h"
 #include "server/code_service.h"
+#include "server/debug_state.h"
 #include "server/evaluation_service.h"
 #include "server/grpc_endpoint.h"
 #include "server/health.h"
@@ -122,6 +123,7 @@ class Server::Impl {
   absl::Status WriteEndpoints() const;
   absl::Status Ready() const;
   absl::Status DeviceHealth() const;
+  std::string State() const;
   void LoseDevice(const absl::Status& why);
   size_t BatchCapacity() const;
   size_t KvCacheBytes() const;
@@ -130,6 +132,7 @@ class Server::Impl {
   std::string EndpointsPath() const { return config_.state + "/endpoints.json"; }
 
   const Config config_;
+  const TimePoint created_ = steady_clock::now();
   const Log log_;
   int device_ = kCpu;
   const std::shared_ptr<prometheus::Registry> prometheus_;
@@ -402,7 +405,8 @@ absl::Status Server::Impl::ServeMetrics() {
   };
   DDPT_ASSIGN_OR_RETURN(http_, HttpEndpoint::Create({.address = config_.metrics_listen,
                                                      .metrics = metrics,
-                                                     .ready = [this] { return Ready(); }}));
+                                                     .ready = [this] { return Ready(); },
+                                                     .state = [this] { return State(); }}));
   return absl::OkStatus();
 }
 
@@ -417,6 +421,33 @@ absl::Status Server::Impl::Ready() const {
   std::lock_guard lock(mutex_);
   if (stopping_) return absl::UnavailableError("draining");
   return serving_ ? absl::OkStatus() : absl::UnavailableError("starting");
+}
+
+std::string Server::Impl::State() const {
+  const absl::Status ready = Ready();
+  bool serving = false;
+  nlohmann::json state;
+  {
+    std::lock_guard lock(mutex_);
+    serving = serving_;
+    state["state"] = stopping_ ? "draining" : !serving ? "starting" : "ready";
+  }
+  if (!ready.ok()) state["reason"] = std::string(ready.message());
+  state["version"] = DDPT_VERSION;
+  state["pid"] = getpid();
+  state["uptime_seconds"] = std::chrono::duration<double>(steady_clock::now() - created_).count();
+  if (serving) {
+    state.update(DebugState({.config = config_,
+                             .calls = *calls_,
+                             .catalog = *catalog_,
+                             .sampler = *sampler_,
+                             .pool = *pool_,
+                             .loader = *loader_,
+                             .base = base_.get(),
+                             .code = code_service_.get(),
+                             .training = training_service_.get()}));
+  }
+  return state.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 size_t Server::Impl::BatchCapacity() const {

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "nlohmann/json.hpp"
 
 namespace ddpt {
 namespace {
@@ -239,6 +240,23 @@ std::set<std::string> TaskCatalog::ValidationDigests() const {
     for (const auto& [number, version] : task.versions) digests.insert(version.validation_digest);
   }
   return digests;
+}
+
+nlohmann::json TaskCatalog::State(size_t most) const {
+  nlohmann::json shown = nlohmann::json::array();
+  std::lock_guard lock(mutex_);
+  for (const auto& [name, task] : tasks_) {
+    if (shown.size() == most) break;
+    const auto active = task.versions.find(task.active);
+    const auto engine =
+        active == task.versions.end() ? engines_.end() : engines_.find(active->second.digest);
+    shown.push_back(
+        {{"task", name},
+         {"active_version", task.active},
+         {"versions", task.versions.size()},
+         {"loaded", engine != engines_.end() && engine->second.built.engine != nullptr}});
+  }
+  return {{"count", tasks_.size()}, {"engines", recent_.size()}, {"first", std::move(shown)}};
 }
 
 absl::StatusOr<TaskRecord> TaskCatalog::Promote(const std::string& task, uint64_t version,

@@ -18,6 +18,7 @@
 #include "core/diffusion/spare_batch.h"
 #include "core/registry/registry.h"
 #include "core/runtime/stream_pool.h"
+#include "nlohmann/json_fwd.hpp"
 
 namespace ddpt {
 
@@ -84,6 +85,9 @@ class TaskCatalog {
   absl::Status Delete(const std::string& task, std::optional<uint64_t> expected_version);
   // The validation sets of all versions.
   std::set<std::string> ValidationDigests() const;
+  // Active version and count of versions of the first `most` tasks, and whether the active one's
+  // engine is in memory. Does not block.
+  nlohmann::json State(size_t most) const;
   // Reads a task, or for "" all of them, again, after someone else changed it in the registry.
   absl::Status Refresh(const std::string& task);
 

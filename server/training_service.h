@@ -32,6 +32,8 @@ class TrainingService final : public v1::TrainingService::CallbackService {
 
   // See JobRunner::Notice.
   absl::Status Notice(const std::string& job) { return runner_->Notice(job); }
+  // The id of the job that runs here; "" for none.
+  std::string running() const { return runner_->running(); }
   // Ends watchers with UNAVAILABLE, saves the job that runs and starts none. Blocks for the present
   // piece of its work.
   void Stop();

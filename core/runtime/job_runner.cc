@@ -102,6 +102,11 @@ bool JobRunner::stopping() const {
   return stopping_;
 }
 
+std::string JobRunner::running() const {
+  std::lock_guard lock(mutex_);
+  return running_;
+}
+
 uint64_t JobRunner::Listen(const std::string& id, std::function<void()> listener) {
   std::lock_guard lock(mutex_);
   listeners_[next_listener_] = std::make_shared<const Listener>(Listener{id, std::move(listener)});

@@ -86,6 +86,8 @@ class JobRunner {
   // that piece.
   void Stop();
   bool stopping() const;
+  // The id of the job that runs here; "" for none.
+  std::string running() const;
 
   // Calls `listener` after each event of the job, and at Stop, on any thread, without a lock held.
   // It must not block. A call may still come while Unlisten returns.

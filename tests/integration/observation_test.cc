@@ -1,12 +1,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "client/http_get.h"
 #include "client/metrics_lint.h"
 #include "core/base/status.h"
+#include "nlohmann/json.hpp"
 #include "tests/device.h"
 #include "tests/integration/raw_call.h"
 #include "tests/integration/server_fixture.h"
@@ -17,6 +20,12 @@ namespace {
 
 using std::chrono::milliseconds;
 using testing::HasSubstr;
+
+nlohmann::json State(const Server& server) {
+  const auto text = HttpGet(server.metrics_address(), "/debug/state", milliseconds(10'000));
+  EXPECT_TRUE(text.ok()) << text.status();
+  return nlohmann::json::parse(text.value_or("{}"));
+}
 
 class ObservationTest : public testing::Test {
  protected:
@@ -117,6 +126,65 @@ TEST_F(ObservationTest, PortAnswersProbesAndNothingElse) {
   EXPECT_EQ(HttpGet(address, "/healthz", milliseconds(10'000)).value(), "ok\n");
   EXPECT_EQ(HttpGet(address, "/readyz", milliseconds(10'000)).value(), "ready\n");
   EXPECT_FALSE(HttpGet(address, "/etc/passwd", milliseconds(10'000)).ok());
+}
+
+TEST_F(ObservationTest, StateTellsWhatTheServerDoesNow) {
+  ASSERT_TRUE(server_.Import("slow", DenoiserFile(SlowSpec(), 1)).ok());
+  LongSample running(server_);
+  const nlohmann::json state = State(server_.server());
+  EXPECT_EQ(state["state"], "ready");
+  EXPECT_FALSE(state.contains("reason"));
+  EXPECT_GE(state["uptime_seconds"], 0);
+  EXPECT_EQ(state["tasks"]["count"], 2);
+  EXPECT_EQ(
+      state["tasks"]["first"][0],
+      nlohmann::json({{"task", "slow"}, {"active_version", 1}, {"versions", 1}, {"loaded", true}}));
+  EXPECT_EQ(state["tasks"]["first"][1]["loaded"], false);  // nobody asked for it
+  EXPECT_EQ(state["calls"]["methods"]["Sample"], 1);
+  EXPECT_EQ(state["calls"]["doors"]["sample"],
+            nlohmann::json({{"waiting", 0}, {"running", 1}, {"limit", 1024}}));
+  const nlohmann::json& calls = state["calls"]["oldest"];
+  const auto call = std::find_if(calls.begin(), calls.end(), [](const nlohmann::json& any) {
+    return any["method"] == "ddpt.v1.PromptService/Sample";
+  });
+  ASSERT_NE(call, calls.end());
+  EXPECT_EQ((*call)["task"], "slow");
+  EXPECT_EQ((*call)["state"], "running");
+  EXPECT_EQ(state["sampling"]["denoisers"], 1);
+  EXPECT_EQ(state["workers"]["threads"], 1);
+  EXPECT_EQ(state["limits"]["max_count"], 1024);
+}
+
+TEST(StateTest, ARestartedServerHasTheEnginesOfItsTasks) {
+  TemporaryDirectory directory;
+  {
+    TestServer server(TestConfig(directory.path()));
+    ASSERT_TRUE(server.Import("small", DenoiserFile(SmallSpec(), 1)).ok());
+  }
+  TestServer server(TestConfig(directory.path()));
+  EXPECT_EQ(State(server.server())["tasks"]["first"][0]["loaded"], true);
+}
+
+TEST(StateTest, IsThereFromTheStart) {
+  TemporaryDirectory directory;
+  const auto server = Server::Create(TestConfig(directory.path())).value();
+  const nlohmann::json state = State(*server);
+  EXPECT_EQ(state["state"], "starting");
+  EXPECT_EQ(state["reason"], "starting");
+  EXPECT_FALSE(state.contains("tasks"));
+}
+
+TEST(StateTest, IsBoundedAndTellsNoSecret) {
+  TemporaryDirectory directory;
+  Config config = TestConfig(directory.path());
+  TestServer server(config);
+  for (int i = 0; i < 70; ++i) {
+    ASSERT_TRUE(server.Import(absl::StrCat("task-", i), DenoiserFile(SmallSpec(), 1)).ok());
+  }
+  const nlohmann::json state = State(server.server());
+  EXPECT_EQ(state["tasks"]["count"], 70);
+  EXPECT_EQ(state["tasks"]["first"].size(), 64u);
+  EXPECT_THAT(state.dump(), testing::Not(HasSubstr(directory.path())));
 }
 
 TEST_F(ObservationTest, ReflectionListsTheServices) {

@@ -21,7 +21,8 @@ class HttpTest : public testing::Test {
   absl::StatusOr<std::unique_ptr<HttpEndpoint>> Listen(const std::string& address) {
     return HttpEndpoint::Create({.address = address,
                                  .metrics = [] { return "up 1\n"; },
-                                 .ready = [this] { return ready_; }});
+                                 .ready = [this] { return ready_; },
+                                 .state = [] { return "{}\n"; }});
   }
   absl::StatusOr<std::string> Get(const HttpEndpoint& endpoint, const std::string& path) {
     return HttpGet(endpoint.address(), path, std::chrono::seconds(10));
@@ -36,6 +37,7 @@ TEST_F(HttpTest, AnswersWhereThreadsHaveMuchStorageOfTheirOwn) {
   ASSERT_TRUE(endpoint.ok()) << endpoint.status();
   EXPECT_EQ(Get(**endpoint, "/metrics").value(), "up 1\n");
   EXPECT_EQ(Get(**endpoint, "/healthz").value(), "ok\n");
+  EXPECT_EQ(Get(**endpoint, "/debug/state").value(), "{}\n");
 }
 
 TEST_F(HttpTest, NotReadyIs503) {
