@@ -12,6 +12,7 @@
 #include "core/base/digest.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/base/trace_context.h"
 #include "ddpt/v1/code.grpc.pb.h"
 #include "ddpt/v1/evaluation.grpc.pb.h"
 #include "ddpt/v1/model.grpc.pb.h"
@@ -55,11 +56,13 @@ struct Client::Impl {
 
   // One attempt of a call, ending at `deadline`.
   absl::Status Attempt(std::chrono::steady_clock::time_point deadline,
+                       const std::string& traceparent,
                        const std::function<grpc::Status(grpc::ClientContext&)>& call) const {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() +
                          (deadline - std::chrono::steady_clock::now()));
     if (!options.token.empty()) context.AddMetadata("authorization", "Bearer " + options.token);
+    context.AddMetadata("traceparent", traceparent);
     return Explain(FromGrpcStatus(call(context)));
   }
 
@@ -69,7 +72,10 @@ struct Client::Impl {
     const auto deadline = std::chrono::steady_clock::now() + options.deadline;
     RetryPolicy policy = options.retry;
     if (patience == Patience::kDeadline) policy.max_attempts = std::numeric_limits<int>::max();
-    return Retry(policy, deadline, may_repeat, [&] { return Attempt(deadline, call); });
+    const std::string traceparent =
+        Traceparent(ParseTraceparent(options.traceparent).value_or(NewTrace()));
+    return Retry(policy, deadline, may_repeat,
+                 [&] { return Attempt(deadline, traceparent, call); });
   }
 
   template <typename Stub, typename Request, typename Response>

@@ -46,6 +46,9 @@ class Client {
     // the two. Without TLS only to this machine itself: elsewhere that is refused.
     std::string token;
     std::string token_file;
+    // Sent as "traceparent" (core/base/trace_context.h), so that a server's spans are part of the
+    // caller's trace; what is none is passed over, and each call begins a trace of its own.
+    std::string traceparent;
     // After this long without traffic the server is asked whether it is there; 10 s or more, since
     // servers end connections on which they are asked more often.
     std::chrono::milliseconds keepalive{60'000};

@@ -48,6 +48,9 @@ void AddConnectionFlags(CLI::App& app, Session& session) {
       ->envname("DDPT_TOKEN");
   app.add_option("--token-file", connection.token_file, "File whose first line is the bearer token")
       ->envname("DDPT_TOKEN_FILE");
+  app.add_option("--traceparent", connection.traceparent,
+                 "Place in a trace, as W3C Trace Context has it, that calls belong to")
+      ->envname("TRACEPARENT");
   app.add_option_function<double>(
          "--keepalive",
          [&connection](double seconds) {

@@ -1,6 +1,7 @@
 #include "server/call.h"
 
 #include <algorithm>
+#include <iterator>
 #include <random>
 #include <vector>
 
@@ -36,6 +37,13 @@ std::string RequestId(const grpc::CallbackServerContext& context) {
   if (!given.empty() && given.size() <= kRequestIdLimit) return given;
   thread_local std::mt19937_64 random{std::random_device{}()};
   return absl::StrCat(absl::Hex(random(), absl::kZeroPad16));
+}
+
+// Where the caller stands; nullopt where it does not say, or says it badly, or twice.
+std::optional<TraceContext> CallersPlace(const grpc::CallbackServerContext& context) {
+  const auto [first, last] = context.client_metadata().equal_range("traceparent");
+  if (first == last || std::next(first) != last) return std::nullopt;
+  return ParseTraceparent({first->second.data(), first->second.size()});
 }
 
 double Milliseconds(nanoseconds duration) {
@@ -118,7 +126,9 @@ Call::Call(Calls& calls, const Metrics::Method& method, grpc::CallbackServerCont
       arrived_(steady_clock::now()),
       source_(MonotonicDeadline(context, arrived_)),
       token_(source_.token()),
-      request_id_(RequestId(context)) {
+      request_id_(RequestId(context)),
+      parent_(CallersPlace(context)),
+      place_(parent_ ? NewSpan(*parent_) : NewTrace()) {
   method_.started->Increment();
   std::lock_guard lock(calls_.mutex_);
   calls_.live_.insert(this);
@@ -146,6 +156,7 @@ absl::Status Call::Begin(std::string task) {
 nlohmann::json Call::State() const {
   return {{"method", name_},
           {"request_id", request_id_},
+          {"trace_id", place_.TraceId()},
           {"task", task_.substr(0, kShownTask)},
           {"age_ms", Milliseconds(age())},
           {"state", cancelled_ns_ >= 0 ? "cancelled"
@@ -219,6 +230,7 @@ grpc::Status Call::End(absl::Status status) {
 
 void Call::LogEnd() const {
   nlohmann::json fields = {{"request_id", request_id_},
+                           {"trace_id", place_.TraceId()},
                            {"method", name_},
                            {"code", absl::StatusCodeToString(status_.code())},
                            {"duration_ms", Milliseconds(duration_)},

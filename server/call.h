@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_set>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/stop_token.h"
+#include "core/base/trace_context.h"
 #include "core/runtime/admission.h"
 #include "core/runtime/stream_pool.h"
 #include "nlohmann/json.hpp"
@@ -91,6 +93,8 @@ class Call {
   Calls& calls() { return calls_; }
   // Stops when the caller cancels, when the deadline passes and when the server stops.
   const StopToken& stop() const { return token_; }
+  // Where the call stands in its trace.
+  const TraceContext& place() const { return place_; }
   std::chrono::nanoseconds age() const { return std::chrono::steady_clock::now() - arrived_; }
   // Fields for the log line, of the caller's choosing.
   nlohmann::json& fields() { return fields_; }
@@ -125,8 +129,10 @@ class Call {
   StopSource source_;
   const StopToken token_;
   std::string request_id_;
-  std::string task_;    // written under the mutex of calls_
-  std::string client_;  // who calls; "" before Begin, and where that refused
+  const std::optional<TraceContext> parent_;  // where the caller stands in its trace
+  const TraceContext place_;                  // where this call stands
+  std::string task_;                          // written under the mutex of calls_
+  std::string client_;                        // who calls; "" before Begin, and where that refused
   nlohmann::json fields_ = nlohmann::json::object();
   bool entered_ = false;                   // counted in calls_.admitted_
   bool admitted_ = false;                  // has had a ticket

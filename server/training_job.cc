@@ -43,7 +43,8 @@ std::string SerializeRecord(const TrainingRecord& record) {
                          {"validation_examples", record.validation_examples},
                          {"duplicate_examples", record.duplicate_examples},
                          {"shared_instructions", record.shared_instructions},
-                         {"split_version", record.split_version}})
+                         {"split_version", record.split_version},
+                         {"traceparent", record.traceparent}})
       .dump();
 }
 
@@ -60,6 +61,7 @@ absl::StatusOr<TrainingRecord> ParseRecord(const std::string& text) {
   record.duplicate_examples = json.value("duplicate_examples", uint64_t{0});
   record.shared_instructions = json.value("shared_instructions", uint64_t{0});
   record.split_version = json.value("split_version", 0);
+  record.traceparent = json.value("traceparent", "");
   return record;
 }
 

@@ -16,7 +16,8 @@ struct TrainingRecord {
   uint64_t validation_examples = 0;
   uint64_t duplicate_examples = 0;
   uint64_t shared_instructions = 0;
-  int split_version = 0;  // kSplitVersion of the server that accepted the job
+  int split_version = 0;         // kSplitVersion of the server that accepted the job
+  std::string traceparent = {};  // of the call that started it; "": none
 };
 
 // As Job::request, and back. DATA_LOSS for what was not written by this.

@@ -125,6 +125,9 @@ void TrainingService::Changed(const Job& job, std::optional<JobState> from,
   if (from != to && to == JobState::kRunning && job.resumes > 0) metrics.TrainResumed();
   nlohmann::json fields = {
       {"job", job.id}, {"task", job.task}, {"state", to ? StateName(*to) : "elsewhere"}};
+  const auto record = ParseRecord(job.request);
+  const auto place = record.ok() ? ParseTraceparent(record->traceparent) : std::nullopt;
+  if (place) fields["trace_id"] = place->TraceId();
   if (!job.error.empty()) fields["message"] = job.error;
   calls_.log().Info("job", fields);
   if (from == JobState::kRunning) metrics.TrainEnded(job.task);
@@ -135,13 +138,14 @@ grpc::ServerUnaryReactor* TrainingService::Train(grpc::CallbackServerContext* co
                                                  v1::TrainingJob* response) {
   auto* call = new UnaryCall(calls_, train_, *context);
   const auto start = [=, this]() -> absl::Status {
-    DDPT_ASSIGN_OR_RETURN(const Job job, StartJob(*request));
+    DDPT_ASSIGN_OR_RETURN(const Job job, StartJob(*request, Traceparent((*call)->place())));
     return ToProto(job, job.request, response);
   };
   return call->RunBlocking(request->task(), start, data_.get());
 }
 
-absl::StatusOr<Job> TrainingService::StartJob(const v1::TrainRequest& request) {
+absl::StatusOr<Job> TrainingService::StartJob(const v1::TrainRequest& request,
+                                              const std::string& traceparent) {
   DDPT_RETURN_IF_ERROR(ValidateTrain(request));
   const absl::StatusOr<Job> known = jobs_.FindJob(request.operation_id());
   if (known.ok()) return SameJob(request, *known);
@@ -155,7 +159,8 @@ absl::StatusOr<Job> TrainingService::StartJob(const v1::TrainRequest& request) {
                               .validation_examples = split.validation.size(),
                               .duplicate_examples = split.duplicates,
                               .shared_instructions = split.shared_instructions,
-                              .split_version = kSplitVersion};
+                              .split_version = kSplitVersion,
+                              .traceparent = traceparent};
   const Job job{.operation_id = request.operation_id(),
                 .task = request.task(),
                 .request = SerializeRecord(record)};

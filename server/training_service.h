@@ -61,7 +61,8 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   absl::Status RemoveOld();
   absl::StatusOr<std::unique_ptr<JobWork>> MakeWork(const Job& job) const;
   void Changed(const Job& job, std::optional<JobState> from, std::optional<JobState> to);
-  absl::StatusOr<Job> StartJob(const v1::TrainRequest& request);
+  // `traceparent` is that of the call.
+  absl::StatusOr<Job> StartJob(const v1::TrainRequest& request, const std::string& traceparent);
   // `known`, which has the request's operation_id, if the same was asked for.
   absl::StatusOr<Job> SameJob(v1::TrainRequest request, const Job& known);
   // The request with its data stored, and named by digests.

@@ -6,6 +6,7 @@
 
 #include "core/base/digest.h"
 #include "core/base/status.h"
+#include "core/base/trace_context.h"
 #include "core/runtime/admission.h"
 #include "tests/client/fake_server.h"
 
@@ -43,6 +44,33 @@ TEST(ClientTest, RepeatsAnIdempotentCallAfterUnavailable) {
   const auto response = server.Connect()->Sample({});
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_EQ(prompts.calls, 3);
+}
+
+TEST(ClientTest, EachCallIsATraceAndItsAttemptsAreOne) {
+  FakePrompts prompts;
+  prompts.failures = 1;
+  const FakeServer server({&prompts});
+  const auto client = server.Connect();
+  ASSERT_TRUE(client->Sample({}).ok());
+  ASSERT_TRUE(client->Sample({}).ok());
+  ASSERT_EQ(prompts.traceparents.size(), 3u);
+  EXPECT_TRUE(ParseTraceparent(prompts.traceparents[0])->sampled);
+  EXPECT_EQ(prompts.traceparents[1], prompts.traceparents[0]);
+  EXPECT_NE(ParseTraceparent(prompts.traceparents[2])->TraceId(),
+            ParseTraceparent(prompts.traceparents[0])->TraceId());
+}
+
+TEST(ClientTest, CallsBelongToTheCallersTrace) {
+  FakePrompts prompts;
+  const FakeServer server({&prompts});
+  Client::Options options = server.options();
+  options.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+  ASSERT_TRUE(Client::Create(options).value()->Sample({}).ok());
+  options.traceparent = "what is none";
+  ASSERT_TRUE(Client::Create(options).value()->Sample({}).ok());
+  ASSERT_EQ(prompts.traceparents.size(), 2u);
+  EXPECT_EQ(prompts.traceparents[0], "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+  EXPECT_TRUE(ParseTraceparent(prompts.traceparents[1]));
 }
 
 TEST(ClientTest, GivesUpAfterItsAttemptsAndNamesTheServer) {

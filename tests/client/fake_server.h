@@ -41,6 +41,9 @@ class FakePrompts : public v1::PromptService::Service {
     if (token != context->client_metadata().end()) {
       authorization.assign(token->second.data(), token->second.size());
     }
+    for (auto [at, end] = context->client_metadata().equal_range("traceparent"); at != end; ++at) {
+      traceparents.emplace_back(at->second.data(), at->second.size());
+    }
     if (hang) WaitForRelease();
     if (failures > 0) {
       --failures;
@@ -66,6 +69,7 @@ class FakePrompts : public v1::PromptService::Service {
   v1::Tensor embedding;
   std::chrono::system_clock::time_point deadline;
   std::string authorization;
+  std::vector<std::string> traceparents;  // of all calls
 
  private:
   void WaitForRelease() {

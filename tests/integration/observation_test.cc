@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -8,9 +9,11 @@
 #include "absl/strings/str_cat.h"
 #include "client/http_get.h"
 #include "client/metrics_lint.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
 #include "nlohmann/json.hpp"
 #include "tests/device.h"
+#include "tests/integration/child_server.h"
 #include "tests/integration/raw_call.h"
 #include "tests/integration/server_fixture.h"
 #include "tests/integration/training_fixture.h"
@@ -202,6 +205,27 @@ TEST_F(ObservationTest, NothingIsDescribedWithoutABaseModel) {
   v1::DescribeResponse response;
   EXPECT_EQ(server_.prompts().Describe(&context, {}, &response).error_code(),
             grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+TEST(LogTest, TellsTraceAndRequestOfACall) {
+  TemporaryDirectory directory;
+  const std::string log = directory.path() + "/log";
+  std::vector<std::string> arguments = ChildArguments(directory.path() + "/state");
+  arguments.insert(arguments.end(), {"--log-level", "info"});
+  ChildServer child(arguments, log);
+  const auto endpoints = AwaitEndpoints(directory.path() + "/state");
+  const auto stub = v1::PromptService::NewStub(
+      grpc::CreateChannel(std::string(endpoints["grpc"]), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  context.AddMetadata("x-request-id", "abc-1");
+  context.AddMetadata("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  v1::SampleResponse response;
+  EXPECT_FALSE(stub->Sample(&context, SampleOf("nobody", 1), &response).ok());
+  child.Signal(SIGTERM);
+  EXPECT_EQ(child.Wait(), 0);
+  EXPECT_THAT(ReadFile(log, 1 << 20).value(),
+              testing::AllOf(HasSubstr("\"request_id\":\"abc-1\""),
+                             HasSubstr("\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\"")));
 }
 
 TEST_F(ObservationTest, RequestIdComesBack) {
