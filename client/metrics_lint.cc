@@ -128,6 +128,7 @@ std::vector<std::string> LintMetrics(std::string_view text,
 const std::vector<std::string>& FamiliesOfAServer() {
   static const auto& families = *new std::vector<std::string>{"grpc_server_started_total",
                                                               "grpc_server_handling_seconds",
+                                                              "ddpt_ready",
                                                               "ddpt_requests_running",
                                                               "ddpt_requests_waiting",
                                                               "ddpt_request_duration_seconds",

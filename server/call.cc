@@ -46,6 +46,21 @@ std::optional<TraceContext> CallersPlace(const grpc::CallbackServerContext& cont
   return ParseTraceparent({first->second.data(), first->second.size()});
 }
 
+// Of an RPC's server, by OpenTelemetry's conventions; all other errors are the client's.
+bool IsServersFault(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDataLoss:
+      return true;
+    default:
+      return false;
+  }
+}
+
 double Milliseconds(nanoseconds duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
 }
@@ -128,7 +143,8 @@ Call::Call(Calls& calls, const Metrics::Method& method, grpc::CallbackServerCont
       token_(source_.token()),
       request_id_(RequestId(context)),
       parent_(CallersPlace(context)),
-      place_(parent_ ? NewSpan(*parent_) : NewTrace()) {
+      trace_(calls_.options_.spans, parent_ ? NewSpan(*parent_) : NewTrace()),
+      span_(trace_.Serve(name_, parent_ ? parent_->span : 0)) {
   method_.started->Increment();
   std::lock_guard lock(calls_.mutex_);
   calls_.live_.insert(this);
@@ -156,7 +172,7 @@ absl::Status Call::Begin(std::string task) {
 nlohmann::json Call::State() const {
   return {{"method", name_},
           {"request_id", request_id_},
-          {"trace_id", place_.TraceId()},
+          {"trace_id", trace_.place().TraceId()},
           {"task", task_.substr(0, kShownTask)},
           {"age_ms", Milliseconds(age())},
           {"state", cancelled_ns_ >= 0 ? "cancelled"
@@ -225,12 +241,13 @@ grpc::Status Call::End(absl::Status status) {
   }
   calls_.metrics_.Handled(method_, task_, status, duration);
   status_ = std::move(status);
+  EndSpan();
   return ToGrpcStatus(status_);
 }
 
 void Call::LogEnd() const {
   nlohmann::json fields = {{"request_id", request_id_},
-                           {"trace_id", place_.TraceId()},
+                           {"trace_id", trace_.place().TraceId()},
                            {"method", name_},
                            {"code", absl::StatusCodeToString(status_.code())},
                            {"duration_ms", Milliseconds(duration_)},
@@ -247,6 +264,22 @@ void Call::LogEnd() const {
   }
 }
 
+// Attributes by OpenTelemetry's conventions for RPC, and what the log tells.
+void Call::EndSpan() {
+  if (!span_.recording()) return;
+  span_.Set("rpc.system", "grpc");
+  span_.Set("rpc.service", method_.service);
+  span_.Set("rpc.method", method_.name);
+  span_.Set("rpc.grpc.status_code", static_cast<int64_t>(status_.code()));
+  span_.Set("ddpt.request_id", request_id_);
+  if (!task_.empty()) span_.Set("ddpt.task", task_);
+  for (const auto& [key, value] : fields_.items()) {
+    if (value.is_number_integer()) span_.Set("ddpt." + key, value.get<int64_t>());
+  }
+  if (IsServersFault(status_)) span_.Fail(ToGrpcStatus(status_).error_message());
+  span_.End();
+}
+
 grpc::ServerUnaryReactor* UnaryCall::Run(const std::string& task,
                                          const std::function<absl::Status(UnaryCall&)>& start) {
   absl::Status status = call_.Begin(task);
@@ -260,18 +293,25 @@ grpc::ServerUnaryReactor* UnaryCall::RunBlocking(const std::string& task,
                                                  StreamPool* pool) {
   return Run(task, [work = std::move(work), pool](UnaryCall& call) -> absl::Status {
     DDPT_ASSIGN_OR_RETURN(Admission::Ticket admitted, call->Admit(Calls::Door::kControl));
-    auto ticket = std::make_shared<Admission::Ticket>(std::move(admitted));
+    struct Waiting {
+      Admission::Ticket ticket;
+      Span queue;
+    };
+    auto waiting =
+        std::make_shared<Waiting>(Waiting{std::move(admitted), call->trace().Begin("queue")});
     return (pool != nullptr ? *pool : call->calls().control())
-        .Submit({.key = "call",
-                 .stop = call->stop(),
-                 .run =
-                     [&call, ticket, work](Stream&) {
-                       ticket->Start();
-                       call->Started();
-                       call.Finish(work());
-                       return Progress::kDone;
-                     },
-                 .on_error = [&call, ticket](const absl::Status& status) { call.Finish(status); }});
+        .Submit(
+            {.key = "call",
+             .stop = call->stop(),
+             .run =
+                 [&call, waiting, work](Stream&) {
+                   waiting->queue.End();
+                   waiting->ticket.Start();
+                   call->Started();
+                   call.Finish(work());
+                   return Progress::kDone;
+                 },
+             .on_error = [&call, waiting](const absl::Status& status) { call.Finish(status); }});
   });
 }
 

@@ -14,13 +14,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/stop_token.h"
-#include "core/base/trace_context.h"
 #include "core/runtime/admission.h"
 #include "core/runtime/stream_pool.h"
 #include "nlohmann/json.hpp"
 #include "server/access.h"
 #include "server/log.h"
 #include "server/metrics.h"
+#include "server/trace.h"
 
 namespace ddpt {
 
@@ -40,6 +40,7 @@ class Calls {
     size_t control_limit = 256;
     size_t watch_limit = 256;
     size_t max_requests_per_client = 0;  // behind each door; 0: no limit
+    SpanExporter* spans = nullptr;       // null: none are recorded
   };
 
   // The others must outlive the Calls, and the Calls all calls.
@@ -93,8 +94,8 @@ class Call {
   Calls& calls() { return calls_; }
   // Stops when the caller cancels, when the deadline passes and when the server stops.
   const StopToken& stop() const { return token_; }
-  // Where the call stands in its trace.
-  const TraceContext& place() const { return place_; }
+  // Where the spans of the call's parts begin.
+  const Trace& trace() const { return trace_; }
   std::chrono::nanoseconds age() const { return std::chrono::steady_clock::now() - arrived_; }
   // Fields for the log line, of the caller's choosing.
   nlohmann::json& fields() { return fields_; }
@@ -119,6 +120,7 @@ class Call {
   absl::Status Enter();
   absl::Status Resolve(absl::Status status) const;
   void LogEnd() const;
+  void EndSpan();
 
   Calls& calls_;
   const Metrics::Method& method_;
@@ -130,9 +132,10 @@ class Call {
   const StopToken token_;
   std::string request_id_;
   const std::optional<TraceContext> parent_;  // where the caller stands in its trace
-  const TraceContext place_;                  // where this call stands
-  std::string task_;                          // written under the mutex of calls_
-  std::string client_;                        // who calls; "" before Begin, and where that refused
+  const Trace trace_;
+  Span span_;           // of the call
+  std::string task_;    // written under the mutex of calls_
+  std::string client_;  // who calls; "" before Begin, and where that refused
   nlohmann::json fields_ = nlohmann::json::object();
   bool entered_ = false;                   // counted in calls_.admitted_
   bool admitted_ = false;                  // has had a ticket

@@ -144,7 +144,7 @@ const std::vector<Setting>& Settings() {
     std::vector<Setting> all = {
         Address("listen", &Config::listen, false, "Address of gRPC, HOST:PORT; port 0: any"),
         Address("metrics-listen", &Config::metrics_listen, true,
-                "Address of /metrics, /healthz, /readyz; empty: none"),
+                "Address of /metrics, /healthz, /readyz, /debug/state; empty: none"),
         Text("state", &Config::state, "Directory of the registry and the denoisers"),
         Text("database", &Config::database,
              "URL of a PostgreSQL database for these instead, which several servers share; may hold"
@@ -214,6 +214,8 @@ const std::vector<Setting>& Settings() {
                "Listens on other addresses than loopback without TLS"),
         Text("tokens", &Config::tokens,
              "File with lines SHA-256 SCOPE[,SCOPE...] NAME of the tokens asked of clients"),
+        Address("otlp-endpoint", &Config::otlp_endpoint, true,
+                "HOST:PORT of a collector of traces (OTLP over gRPC, plain text); empty: none"),
         OneOf("log-level", &Config::log_level, {"trace", "debug", "info", "warn", "error", "off"},
               "Least severe lines that are written"),
         Number("train-limit", &Config::train_limit, 1, 10'000,

@@ -96,6 +96,8 @@ struct Config {
   bool allow_insecure = false;
   // File of the tokens of which clients must send one (tokens.h); "": nothing is asked.
   std::string tokens;
+  // HOST:PORT of a collector that spans are sent to by OTLP over gRPC, in plain text; "": nowhere.
+  std::string otlp_endpoint;
   // "trace", "debug", "info", "warn", "error" or "off".
   std::string log_level = "info";
   std::vector<TaskImport> import_tasks;

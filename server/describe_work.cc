@@ -60,7 +60,7 @@ absl::Status DescribeWork::Start() {
     DDPT_ASSIGN_OR_RETURN(instruction_ids_, InstructionIds(*base_, InstructionOf(request_)));
   }
   resolver_.Resolve(request_.prompt(), "prompt", request_.sampling(), instruction_ids_,
-                    call_->stop(),
+                    call_->stop(), call_->trace(),
                     [self = shared_from_this()](absl::StatusOr<ResolvedPrompt> prompt) {
                       absl::Status status = prompt.status();
                       if (status.ok()) status = self->DrawCloud(*prompt);
@@ -95,7 +95,7 @@ absl::Status DescribeWork::DrawCloud(const ResolvedPrompt& prompt) {
     cloud_.mutable_instruction_ids()->mutable_ids()->Assign(instruction_ids_.begin(),
                                                             instruction_ids_.end());
   }
-  maker_.Sample(cloud_, {call_->stop(), nullptr, call_->stop().deadline(), {}},
+  maker_.Sample(cloud_, {call_->stop(), nullptr, call_->stop().deadline(), {}, call_->trace()},
                 [self = shared_from_this()](const absl::StatusOr<MadePrompts>& made) {
                   if (!made.ok()) return self->call_.Finish(made.status());
                   self->Measure(made->drawn.prompts);
@@ -128,6 +128,7 @@ void DescribeWork::Measure(const std::vector<Tensor>& cloud) {
 }
 
 absl::Status DescribeWork::Submit() {
+  span_ = call_->trace().Begin("queue");
   return pool_.Submit(
       {.key = "describe",
        .stop = call_->stop(),
@@ -135,7 +136,9 @@ absl::Status DescribeWork::Submit() {
            [self = shared_from_this()](Stream&) {
              self->ticket_.Start();
              self->call_->Started();
+             self->span_ = self->call_->trace().Begin("describe");
              self->Run();
+             self->span_.End();
              self->call_.Finish(absl::OkStatus());
              return Progress::kDone;
            },

@@ -41,6 +41,7 @@ class DescribeWork : public std::enable_shared_from_this<DescribeWork> {
   const v1::DescribeRequest& request_;
   v1::DescribeResponse& response_;
   Admission::Ticket ticket_;
+  Span span_;  // of what is done at present
   std::vector<uint32_t> instruction_ids_;
   v1::SampleRequest cloud_;
   std::vector<uint32_t> manual_ids_;      // of a prompt in words

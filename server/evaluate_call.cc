@@ -45,6 +45,7 @@ EvaluateCall* EvaluateCall::Start(Calls& calls, const Metrics::Method& method,
 absl::Status EvaluateCall::Begin() {
   DDPT_RETURN_IF_ERROR(ValidateEvaluation(request_));
   DDPT_ASSIGN_OR_RETURN(ticket_, call_.Admit(Calls::Door::kGenerate));
+  span_ = call_.trace().Begin("queue");
   return resources_.thread->Submit(
       {.key = "evaluate",
        .stop = call_.stop(),
@@ -52,6 +53,7 @@ absl::Status EvaluateCall::Begin() {
            [self = shared_from_this()](Stream&) {
              self->ticket_.Start();
              self->call_.Started();
+             self->span_ = self->call_.trace().Begin("evaluate");
              self->End(self->Run());
              return Progress::kDone;
            },
@@ -172,7 +174,7 @@ absl::StatusOr<ResolvedPrompt> EvaluateCall::Resolve(uint32_t contender,
   sampling.set_seed(request_.seed());
   auto resolved = std::make_shared<std::promise<absl::StatusOr<ResolvedPrompt>>>();
   resources_.resolver->Resolve(request_.contenders(static_cast<int>(contender)).prompt(),
-                               "contenders.prompt", sampling, instruction_ids, call_.stop(),
+                               "contenders.prompt", sampling, instruction_ids, call_.stop(), {},
                                [resolved](absl::StatusOr<ResolvedPrompt> prompt) {
                                  resolved->set_value(std::move(prompt));
                                });
@@ -217,6 +219,7 @@ void EvaluateCall::Tell(v1::EvaluateResponse response) {
 
 void EvaluateCall::End(absl::Status status) {
   ticket_ = Admission::Ticket();
+  span_.End();
   {
     std::lock_guard lock(mutex_);
     ended_ = std::move(status);

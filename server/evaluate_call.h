@@ -77,6 +77,7 @@ class EvaluateCall final : public StreamReactor<v1::EvaluateResponse>,
   const EvaluateResources& resources_;
   const v1::EvaluateRequest& request_;
   Admission::Ticket ticket_;
+  Span span_;                                           // of what is done at present
   std::vector<std::string> pinned_;                     // denoiser of each contender; "": none
   std::vector<std::optional<ResolvedPrompt>> prompts_;  // those that do not look at the instruction
 

@@ -45,7 +45,7 @@ absl::Status GenerateCall::Begin() {
   DDPT_ASSIGN_OR_RETURN(instruction_ids_,
                         InstructionIds(*resources_.base, InstructionOf(request_)));
   resources_.resolver->Resolve(request_.prompt(), "prompt", request_.sampling(), instruction_ids_,
-                               call_.stop(),
+                               call_.stop(), call_.trace(),
                                [self = shared_from_this()](absl::StatusOr<ResolvedPrompt> prompt) {
                                  self->Prompted(std::move(prompt));
                                });
@@ -81,15 +81,23 @@ absl::Status GenerateCall::Submit(const ResolvedPrompt& prompt) {
   options.decoding = std::make_shared<const DecodingOptions>(std::move(decoding));
   options.sink = Sink(*options.decoding);
   options.stop = call_.stop();
-  options.on_start = [self = shared_from_this()] { self->call_.Started(); };
+  options.on_start = [self = shared_from_this()] { self->Started(); };
   options.done = [self = shared_from_this()](const absl::Status& status) { self->End(status); };
   options.on_kv_load = [&metrics = call_.calls().metrics(),
                         limit = resources_.batch.kv_bytes](size_t bytes) {
     metrics.KvCacheReserved(static_cast<double>(bytes) / static_cast<double>(limit));
   };
+  span_ = call_.trace().Begin("queue");
   resources_.batcher->Submit(kGenerateKey, std::make_unique<GenerateJob>(std::move(options)),
                              std::move(ticket_));
   return absl::OkStatus();
+}
+
+// The encoder and the first token come in one step. Beams tell nothing before their end.
+void GenerateCall::Started() {
+  call_.Started();
+  span_ = call_.trace().Begin(request_.decoding().num_beams() > 1 ? "decode" : "encode");
+  span_.Set("ddpt.input_tokens", input_tokens_);
 }
 
 DeltaSink GenerateCall::Sink(const DecodingOptions& decoding) {
@@ -127,6 +135,10 @@ void GenerateCall::ObserveToken(const Delta& delta) {
   if (delta.token_ids.empty()) return;
   Metrics& metrics = call_.calls().metrics();
   metrics.GeneratedTokens(delta.token_ids.size());
+  if (output_tokens_ == 0 && request_.decoding().num_beams() <= 1) {
+    span_ = call_.trace().Begin("decode");
+  }
+  output_tokens_ += static_cast<int64_t>(delta.token_ids.size());
   const TimePoint now = steady_clock::now();
   std::optional<TimePoint>& last = last_token_[delta.choice];
   if (last) {
@@ -138,6 +150,8 @@ void GenerateCall::ObserveToken(const Delta& delta) {
 }
 
 void GenerateCall::End(absl::Status status) {
+  if (output_tokens_ > 0) span_.Set("ddpt.output_tokens", output_tokens_);
+  span_.End();
   {
     std::lock_guard lock(mutex_);
     if (stalled_) {

@@ -51,6 +51,7 @@ class GenerateCall final : public StreamReactor<v1::GenerateResponse>,
   absl::Status Submit(const ResolvedPrompt& prompt);
   // Where the rows' news goes.
   DeltaSink Sink(const DecodingOptions& decoding);
+  void Started();
   bool Tell(const Delta& delta);
   void ObserveToken(const Delta& delta);
   void End(absl::Status status);
@@ -64,6 +65,8 @@ class GenerateCall final : public StreamReactor<v1::GenerateResponse>,
   std::vector<uint32_t> instruction_ids_;
   uint32_t input_tokens_ = 0;
   std::vector<std::optional<TimePoint>> last_token_;  // by choice or candidate
+  int64_t output_tokens_ = 0;
+  Span span_;  // of what is done at present
 
   // Guarded by mutex_:
   ResponseQueue queue_;

@@ -126,6 +126,10 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> registry)
                               "Whether the server takes calls: 0 while it starts or drains, and "
                               "once its device is lost.")
                  .Add({})),
+      spans_exported_(
+          NewCounter(*registry_, "ddpt_spans_exported_total", "Spans that a collector took.")),
+      spans_dropped_(NewCounter(*registry_, "ddpt_spans_dropped_total",
+                                "Spans that the queue had no room for or no collector took.")),
       sample_step_seconds_(NewHistogram(*registry_, "ddpt_sample_step_seconds",
                                         "One step of a whole batch, mean over a slice.", kStep)),
       sample_steps_(
@@ -329,6 +333,9 @@ void Metrics::TrainNotStored() { train_storage_errors_.Increment(); }
 void Metrics::DatabaseReachable(bool reachable) {
   database_reachable_.Add({}).Set(reachable ? 1 : 0);
 }
+
+void Metrics::SpansExported(size_t count) { spans_exported_.Increment(double(count)); }
+void Metrics::SpansDropped(size_t count) { spans_dropped_.Increment(double(count)); }
 
 void Metrics::TrainSaved() {
   std::lock_guard lock(mutex_);

@@ -94,6 +94,8 @@ class Metrics {
   void TrainNotStored();
   // Shown from the first call on.
   void DatabaseReachable(bool reachable);
+  void SpansExported(size_t count);
+  void SpansDropped(size_t count);
   // To be called before the series are read: how old the last checkpoint is.
   void TrainCheckpointAge();
 
@@ -127,6 +129,8 @@ class Metrics {
   Family<prometheus::Gauge>& gpu_memory_used_;
   Family<prometheus::Gauge>& gpu_memory_total_;
   prometheus::Gauge& ready_;
+  prometheus::Counter& spans_exported_;
+  prometheus::Counter& spans_dropped_;
   prometheus::Histogram& sample_step_seconds_;
   prometheus::Histogram& sample_steps_;
   prometheus::Histogram& sample_batch_size_;

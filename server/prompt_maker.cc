@@ -98,7 +98,9 @@ struct PromptMaker::Job {
   PromptRecipe recipe;                        // becomes that of the draws
   LoadedTask task;
   Draws draws;
+  Span span;  // of what is done at present
 
+  void Now(std::string_view part) { span = caller.trace.Begin(part); }
   void Fail(const absl::Status& status) { done(status); }
   bool scores() const { return sample != nullptr && BestOf(*sample) > 1; }
   std::string ArithmeticClass() const {
@@ -207,6 +209,7 @@ void PromptMaker::Sample(const v1::SampleRequest& request, Caller caller, Done d
   job->done = std::move(done);
   job->sample = &request;
   const auto version = request.has_version() ? std::optional(request.version()) : std::nullopt;
+  job->Now("load");
   catalog_.Load(request.task(), version, [this, job](absl::StatusOr<LoadedTask> loaded) {
     if (!loaded.ok()) return job->Fail(loaded.status());
     job->task = *std::move(loaded);
@@ -222,6 +225,7 @@ void PromptMaker::Replay(const v1::ReplayRequest& request, Caller caller, Done d
   job->done = std::move(done);
   job->replay = &request;
   job->recipe = *std::move(recipe);
+  job->Now("load");
   catalog_.LoadByDigest(job->recipe.task, job->recipe.denoiser_digest,
                         [this, job](absl::StatusOr<LoadedTask> loaded) {
                           if (!loaded.ok()) return job->Fail(loaded.status());
@@ -239,6 +243,11 @@ void PromptMaker::Start(const std::shared_ptr<Job>& job) {
   job->draws.on_start = [job = job.get(), started = std::move(job->caller.on_start)] {
     if (job->scores()) job->caller.ticket.Start();
     if (started) started();
+    job->Now("sample");
+    job->span.Set("ddpt.task", job->task.task);
+    job->span.Set("ddpt.sampler", Name(job->draws.options.sampler));
+    job->span.Set("ddpt.steps", job->draws.options.steps);
+    job->span.Set("ddpt.count", static_cast<int64_t>(job->draws.count));
   };
   absl::Status status = job->replay != nullptr
                             ? Prepare(*job->replay, job->recipe, limits_, job->draws)
@@ -263,6 +272,7 @@ void PromptMaker::Encode(const std::shared_ptr<Job>& job, Instruction instructio
         absl::StrCat("task \"", job->task.task,
                      "\" is conditional and needs a base model, which this server has none of")));
   }
+  job->Now("encode");
   encoder_(
       std::move(instruction), job->caller.stop, [this, job](absl::StatusOr<Condition> condition) {
         if (!condition.ok()) return job->Fail(condition.status());
@@ -286,7 +296,12 @@ void PromptMaker::Draw(const std::shared_ptr<Job>& job) {
   // While candidates are scored the request keeps its place.
   Admission::Ticket ticket;
   if (!job->scores()) ticket = std::move(job->caller.ticket);
+  job->Now("queue");
   sampler_.Draw(job->draws, std::move(ticket), [this, job](absl::StatusOr<DrawnPrompts> drawn) {
+    if (drawn.ok()) {
+      job->span.Set("ddpt.batch_width", static_cast<int64_t>(drawn->stats.batch_width));
+    }
+    job->span.End();
     if (!drawn.ok() || !job->scores()) return job->End(std::move(drawn));
     ScoreCandidates(job, *std::move(drawn));
   });
@@ -294,10 +309,12 @@ void PromptMaker::Draw(const std::shared_ptr<Job>& job) {
 
 void PromptMaker::ScoreCandidates(const std::shared_ptr<Job>& job, DrawnPrompts drawn) const {
   auto candidates = std::make_shared<DrawnPrompts>(std::move(drawn));
+  job->Now("score");
   scorer_->Score(job->task.validation_digest, candidates->prompts, job->caller.stop,
                  [job, candidates, start = std::chrono::steady_clock::now()](
                      absl::StatusOr<std::vector<double>> nll) {
                    if (!nll.ok()) return job->Fail(nll.status());
+                   job->span.End();
                    candidates->stats.run_time += std::chrono::steady_clock::now() - start;
                    job->done(job->Best(std::move(*candidates), *nll));
                  });

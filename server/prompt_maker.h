@@ -15,6 +15,7 @@
 #include "server/condition.h"
 #include "server/prompt_sampler.h"
 #include "server/task_catalog.h"
+#include "server/trace.h"
 #include "server/validate.h"
 
 namespace ddpt {
@@ -41,6 +42,7 @@ class PromptMaker {
     std::function<void()> on_start;  // service begins; may be null
     TimePoint finish_by;             // when the prompts should be there, TimePoint::max(): whenever
     Admission::Ticket ticket;        // held until after the answer
+    Trace trace = {};                // of the call
   };
   using Done = std::function<void(absl::StatusOr<MadePrompts>)>;
 

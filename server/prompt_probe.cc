@@ -46,7 +46,7 @@ void PromptProbe::Measure(const std::string& task) {
   source.set_task(task);
   v1::SamplingOptions sampling;
   sampling.set_seed(0);
-  resolver_.Resolve(source, "task", sampling, instruction_ids_, stop_.token(),
+  resolver_.Resolve(source, "task", sampling, instruction_ids_, stop_.token(), {},
                     [this, task](const absl::StatusOr<ResolvedPrompt>& prompt) {
                       if (!prompt.ok()) return End(task, prompt.status());
                       MeasureUnder(task, *prompt);

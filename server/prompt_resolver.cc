@@ -80,7 +80,7 @@ absl::StatusOr<ResolvedPrompt> PromptResolver::FromMade(MadePrompts made) const 
 void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& field,
                              const v1::SamplingOptions& sampling,
                              const std::vector<uint32_t>& instruction_ids, const StopToken& stop,
-                             const Done& done) {
+                             const Trace& trace, const Done& done) {
   const auto finish = [this, field, done](absl::StatusOr<MadePrompts> made) {
     if (!made.ok()) return done(At(field, made.status()));
     done(FromMade(*std::move(made)));
@@ -101,7 +101,7 @@ void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& 
       request->set_prompt_id(source.prompt_id());
       request->set_omit_embedding(true);
       SetInstruction(instruction_ids, request->mutable_instruction_ids());
-      return maker_.Replay(*request, {stop, nullptr, stop.deadline(), {}},
+      return maker_.Replay(*request, {stop, nullptr, stop.deadline(), {}, trace},
                            [request, finish](auto made) { finish(std::move(made)); });
     }
     case v1::PromptSource::kTask: {
@@ -112,7 +112,7 @@ void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& 
       SetInstruction(instruction_ids, request->mutable_instruction_ids());
       const absl::Status status = ValidateSample(*request, maker_.limits());
       if (!status.ok()) return done(At(field, status));
-      return maker_.Sample(*request, {stop, nullptr, FinishBy(stop, sampling), {}},
+      return maker_.Sample(*request, {stop, nullptr, FinishBy(stop, sampling), {}, trace},
                            [request, finish](auto made) { finish(std::move(made)); });
     }
     case v1::PromptSource::SOURCE_NOT_SET:

@@ -38,11 +38,12 @@ class PromptResolver {
   PromptResolver(std::shared_ptr<const BaseModel> base, PromptMaker& maker);
 
   // `done` is called once, on a worker or at once. `instruction_ids` is what conditional tasks are
-  // conditioned on; `sampling` is used where the source is a task. FieldErrors name `field`, the
+  // conditioned on; `sampling` is used where the source is a task; spans begin at `trace`.
+  // FieldErrors name `field`, the
   // source's path in the request, and FAILED_PRECONDITION tells a prompt of another model.
   void Resolve(const v1::PromptSource& source, const std::string& field,
                const v1::SamplingOptions& sampling, const std::vector<uint32_t>& instruction_ids,
-               const StopToken& stop, const Done& done);
+               const StopToken& stop, const Trace& trace, const Done& done);
 
  private:
   absl::StatusOr<ResolvedPrompt> Decode(const v1::Tensor& embedding,

@@ -60,7 +60,7 @@ grpc::ServerUnaryReactor* PromptService::Sample(grpc::CallbackServerContext* con
                           sampling->Admit(scores ? Calls::Door::kGenerate : Calls::Door::kSample));
     maker_.Sample(*request,
                   {sampling->stop(), [call] { (*call)->Started(); }, sampling->stop().deadline(),
-                   std::move(ticket)},
+                   std::move(ticket), sampling->trace()},
                   [=, this](const absl::StatusOr<MadePrompts>& made) {
                     End(*call, made, request->omit_embedding(), request->embedding_dtype(),
                         response);
@@ -80,7 +80,7 @@ grpc::ServerUnaryReactor* PromptService::Replay(grpc::CallbackServerContext* con
     DDPT_ASSIGN_OR_RETURN(auto ticket, replay->Admit(Calls::Door::kSample));
     maker_.Replay(*request,
                   {replay->stop(), [call] { (*call)->Started(); }, replay->stop().deadline(),
-                   std::move(ticket)},
+                   std::move(ticket), replay->trace()},
                   [=, this](const absl::StatusOr<MadePrompts>& made) {
                     End(*call, made, request->omit_embedding(), request->embedding_dtype(),
                         response);

@@ -73,7 +73,7 @@ void ScoreWork::ResolveNext() {
   const v1::PromptSource& source = index < 0 ? request_.prompt() : request_.alternatives(index);
   const std::string field = index < 0 ? "prompt" : absl::StrCat("alternatives[", index, "]");
   resolver_.Resolve(
-      source, field, request_.sampling(), instruction_ids_, call_->stop(),
+      source, field, request_.sampling(), instruction_ids_, call_->stop(), call_->trace(),
       [self = shared_from_this()](absl::StatusOr<ResolvedPrompt> prompt) {
         if (!prompt.ok()) return self->call_.Finish(prompt.status());
         if (self->prompted_.empty()) {
@@ -90,6 +90,7 @@ void ScoreWork::ResolveNext() {
 }
 
 absl::Status ScoreWork::Submit() {
+  span_ = call_->trace().Begin("queue");
   return pool_.Submit(
       {.key = "score",
        .stop = call_->stop(),
@@ -97,7 +98,10 @@ absl::Status ScoreWork::Submit() {
            [self = shared_from_this()](Stream&) {
              self->ticket_.Start();
              self->call_->Started();
-             self->call_.Finish(self->Run());
+             self->span_ = self->call_->trace().Begin("score");
+             const absl::Status status = self->Run();
+             self->span_.End();
+             self->call_.Finish(status);
              return Progress::kDone;
            },
        .on_error = [self = shared_from_this()](

@@ -37,6 +37,7 @@ class ScoreWork : public std::enable_shared_from_this<ScoreWork> {
   const v1::ScoreRequest& request_;
   v1::ScoreResponse& response_;
   Admission::Ticket ticket_;
+  Span span_;  // of what is done at present
   std::vector<uint32_t> instruction_ids_;
   std::vector<uint32_t> code_ids_;
   std::vector<PromptedRequest> prompted_;  // the main prompt's, then the alternatives'

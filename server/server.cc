@@ -38,6 +38,7 @@
 #include "server/prompt_probe.h"
 #include "server/prompt_sampler.h"
 #include "server/prompt_service.h"
+#include "server/span_exporter.h"
 #include "server/status.h"
 #include "server/storage.h"
 #include "server/task_catalog.h"
@@ -63,6 +64,8 @@ constexpr size_t kPrefixShare = 8;
 constexpr std::chrono::milliseconds kLastWords{500};
 // For the engines of tasks before the server is ready; those that take longer are there later.
 constexpr std::chrono::seconds kWarmTime{60};
+// For spans that no collector has yet.
+constexpr std::chrono::seconds kLastSpans{1};
 // For work that was told to stop.
 constexpr std::chrono::seconds kStopTime{10};
 
@@ -138,6 +141,7 @@ class Server::Impl {
   const std::shared_ptr<prometheus::Registry> prometheus_;
   Metrics metrics_;
   Health health_;
+  std::unique_ptr<SpanExporter> spans_;  // null: none are recorded
   Storage storage_;
   std::unique_ptr<StreamPool> control_;        // registry and files
   std::unique_ptr<StreamPool> loader_;         // engines
@@ -181,6 +185,10 @@ absl::Status Server::Impl::Open() {
   DDPT_RETURN_IF_ERROR(MakeDirectory(config_.state + "/uploads"));
   DDPT_ASSIGN_OR_RETURN(storage_,
                         OpenStorage(config_, /*training=*/!ModelDirectory(config_).empty()));
+  if (!config_.otlp_endpoint.empty()) {
+    spans_ = std::make_unique<SpanExporter>(
+        SpanExporter::Options{.endpoint = config_.otlp_endpoint}, metrics_, log_);
+  }
   DDPT_RETURN_IF_ERROR(OpenPools());
   return ServeMetrics();
 }
@@ -293,7 +301,8 @@ absl::Status Server::Impl::OpenServices() {
                      .sample_limit_per_task = config_.sample_limit_per_task,
                      .generate_limit = config_.generate_limit,
                      .control_limit = config_.control_limit,
-                     .max_requests_per_client = config_.max_requests_per_client},
+                     .max_requests_per_client = config_.max_requests_per_client,
+                     .spans = spans_.get()},
       *access_, metrics_, log_, *control_);
   ConditionEncoder encoder;
   if (base_) {
@@ -334,7 +343,8 @@ absl::Status Server::Impl::OpenServices() {
                                                 {.state_directory = config_.state,
                                                  .trunk_memory_bytes = config_.trunk_memory_bytes,
                                                  .trunk_file_bytes = config_.trunk_file_bytes,
-                                                 .data_directories = config_.data_directories}));
+                                                 .data_directories = config_.data_directories,
+                                                 .spans = spans_.get()}));
   return absl::OkStatus();
 }
 
@@ -493,6 +503,7 @@ void Server::Impl::Shutdown(TimePoint deadline) {
     if (std::exchange(stopping_, true)) return;
   }
   if (grpc_.server) Drain(deadline);
+  if (spans_) spans_->Stop(steady_clock::now() + kLastSpans);
   http_.reset();
   std::lock_guard lock(mutex_);
   stopped_ = true;

@@ -92,6 +92,7 @@ TrainingService::~TrainingService() { Stop(); }
 
 void TrainingService::Stop() {
   if (runner_) runner_->Stop();
+  span_.End();
 }
 
 // Jobs and data that nobody can ask for any more.
@@ -128,9 +129,26 @@ void TrainingService::Changed(const Job& job, std::optional<JobState> from,
   const auto record = ParseRecord(job.request);
   const auto place = record.ok() ? ParseTraceparent(record->traceparent) : std::nullopt;
   if (place) fields["trace_id"] = place->TraceId();
+  if (from == JobState::kRunning) EndSpan(job, to);
+  if (from != to && to == JobState::kRunning && place) BeginSpan(job, *place);
   if (!job.error.empty()) fields["message"] = job.error;
   calls_.log().Info("job", fields);
   if (from == JobState::kRunning) metrics.TrainEnded(job.task);
+}
+
+// The time that the job runs here, in the trace of the call that started it.
+void TrainingService::BeginSpan(const Job& job, const TraceContext& place) {
+  span_ = Trace(options_.spans, place).Begin("train");
+  span_.Set("ddpt.job", job.id);
+  span_.Set("ddpt.task", job.task);
+  span_.Set("ddpt.resumes", static_cast<int64_t>(job.resumes));
+}
+
+void TrainingService::EndSpan(const Job& job, std::optional<JobState> to) {
+  span_.Set("ddpt.state", to ? StateName(*to) : "elsewhere");
+  span_.Set("ddpt.steps", static_cast<int64_t>(job.step));
+  if (to == JobState::kFailed) span_.Fail(job.error);
+  span_.End();
 }
 
 grpc::ServerUnaryReactor* TrainingService::Train(grpc::CallbackServerContext* context,
@@ -138,7 +156,7 @@ grpc::ServerUnaryReactor* TrainingService::Train(grpc::CallbackServerContext* co
                                                  v1::TrainingJob* response) {
   auto* call = new UnaryCall(calls_, train_, *context);
   const auto start = [=, this]() -> absl::Status {
-    DDPT_ASSIGN_OR_RETURN(const Job job, StartJob(*request, Traceparent((*call)->place())));
+    DDPT_ASSIGN_OR_RETURN(const Job job, StartJob(*request, Traceparent((*call)->trace().place())));
     return ToProto(job, job.request, response);
   };
   return call->RunBlocking(request->task(), start, data_.get());

@@ -20,6 +20,7 @@ class TrainingService final : public v1::TrainingService::CallbackService {
     std::string state_directory;                            // of a registry that is open
     uint64_t trunk_memory_bytes = 0, trunk_file_bytes = 0;  // of a job; see TrainingResources
     std::vector<std::string> data_directories;
+    SpanExporter* spans = nullptr;  // null: none are recorded
   };
 
   // Takes up the jobs that an earlier process left; blocks on storage. The references must outlive
@@ -60,6 +61,8 @@ class TrainingService final : public v1::TrainingService::CallbackService {
 
   absl::Status RemoveOld();
   absl::StatusOr<std::unique_ptr<JobWork>> MakeWork(const Job& job) const;
+  void BeginSpan(const Job& job, const TraceContext& place);
+  void EndSpan(const Job& job, std::optional<JobState> to);
   void Changed(const Job& job, std::optional<JobState> from, std::optional<JobState> to);
   // `traceparent` is that of the call.
   absl::StatusOr<Job> StartJob(const v1::TrainRequest& request, const std::string& traceparent);
@@ -74,6 +77,7 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   const Options options_;
   TrainingResources resources_;
   JobStore& jobs_;
+  Span span_;  // of the job that runs; for the runner's thread
   std::unique_ptr<JobRunner> runner_;
   std::unique_ptr<StreamPool> data_;  // reads and tokenises whole data sets, which takes seconds
   const Metrics::Method& train_;
