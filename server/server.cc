@@ -14,7 +14,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/device.h"
-#include "core/base/digest.h"
 #include "core/base/file.h"
 #include "core/base/memory.h"
 #include "core/base/status.h"
@@ -42,6 +41,7 @@
 #include "server/status.h"
 #include "server/storage.h"
 #include "server/task_catalog.h"
+#include "server/task_imports.h"
 #include "server/task_service.h"
 #include "server/tls.h"
 #include "server/training_service.h"
@@ -116,8 +116,6 @@ class Server::Impl {
   absl::Status Load();
   absl::Status OpenModel();
   absl::Status OpenTasks();
-  absl::Status ImportTask(const TaskImport& import);
-  absl::Status ImportModelTasks();
   absl::Status OpenServices();
   void WarmTasks();
   void TaskChanged(const std::string& task, uint64_t active, const std::string& digest);
@@ -247,9 +245,11 @@ absl::Status Server::Impl::OpenTasks() {
            .on_change = [this](const std::string& task, uint64_t active,
                                const std::string& digest) { TaskChanged(task, active, digest); }}));
   for (const TaskImport& import : config_.import_tasks) {
-    DDPT_RETURN_IF_ERROR(Annotate(ImportTask(import), "import-task"));
+    DDPT_RETURN_IF_ERROR(
+        Annotate(ImportTask(import, *storage_.registry, *catalog_), "import-task"));
   }
-  return ImportModelTasks();
+  if (!base_) return absl::OkStatus();
+  return ImportModelTasks(base_->directory, *storage_.registry, *catalog_);
 }
 
 void Server::Impl::TaskChanged(const std::string& task, uint64_t active,
@@ -262,35 +262,6 @@ void Server::Impl::TaskChanged(const std::string& task, uint64_t active,
   metrics_.SetTask(task, active, digest);
   const bool same = std::exchange(active_[task], digest) == digest;
   if (!same && probe_) probe_->Measure(task);
-}
-
-// The tasks that come with a model are files in its folder `tasks`; what has been made of a task
-// since, its deletion apart, is left alone.
-absl::Status Server::Impl::ImportModelTasks() {
-  if (!base_) return absl::OkStatus();
-  std::error_code error;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(base_->directory + "/tasks", error)) {
-    const std::filesystem::path& path = entry.path();
-    if (path.extension() != ".safetensors") continue;
-    if (storage_.registry->GetTask(path.stem().string()).ok()) continue;
-    DDPT_RETURN_IF_ERROR(Annotate(ImportTask({path.stem().string(), path.string()}), "model"));
-  }
-  return absl::OkStatus();
-}
-
-// A file that the task has already stays as it is: what was promoted since is not undone.
-absl::Status Server::Impl::ImportTask(const TaskImport& import) {
-  DDPT_RETURN_IF_ERROR(CheckTaskName(import.task));
-  DDPT_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(import.path));
-  const auto versions = storage_.registry->ListVersions(import.task);
-  if (versions.ok()) {
-    const std::string digest = Sha256Hex(file->bytes());
-    const auto same = [&](const TaskVersion& version) { return version.digest == digest; };
-    if (std::any_of(versions->begin(), versions->end(), same)) return absl::OkStatus();
-  }
-  return Annotate(catalog_->Import(import.task, file->bytes(), Promotion::kAlways).status(),
-                  import.path);
 }
 
 absl::Status Server::Impl::OpenServices() {

@@ -40,6 +40,16 @@ TEST(ConfigTest, UnknownHabitsAndDtypesAreRefusedWithThoseThatThereAre) {
               HasSubstr("dtype: \"int4\" is none of auto, float32, bfloat16, float16, int8"));
 }
 
+TEST(ConfigTest, TracesGoToAnAddressOrNowhere) {
+  EXPECT_EQ(ParseCommandLine({}, Variables({}))->config.otlp_endpoint, "");
+  const auto line = ParseCommandLine({}, Variables({{"DDPT_OTLP_ENDPOINT", "collector:4317"}}));
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.otlp_endpoint, "collector:4317");
+  EXPECT_THAT(
+      std::string(ParseCommandLine({"--otlp-endpoint", "x"}, Variables({})).status().message()),
+      HasSubstr("otlp-endpoint"));
+}
+
 TEST(ConfigTest, DefaultsAreValid) {
   const auto line = ParseCommandLine({}, Variables({}));
   ASSERT_TRUE(line.ok()) << line.status();
