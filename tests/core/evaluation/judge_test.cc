@@ -1,9 +1,14 @@
 #include "core/evaluation/judge.h"
 
+#include <sys/wait.h>
+
 #include <filesystem>
+#include <fstream>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/core/evaluation/sandbox_fixture.h"
+#include "tests/core/registry/temporary_folder.h"
 
 namespace ddpt {
 namespace {
@@ -191,19 +196,26 @@ TEST(UnsafeJudgeTest, JudgesWithoutNamespaces) {
 TEST(UnsafeJudgeTest, WhatGetsAwayKeepsNobodyWaiting) {
   const auto judge = Judge::Create({.limits = {.seconds = 1}, .unsafe = true});
   ASSERT_TRUE(judge.ok()) << judge.status();
-  const Verdict verdict = judge->Run({.program = R"(
+  const TemporaryFolder folder;
+  const Verdict verdict = judge->Run({.program = absl::StrCat(R"(
 import os, time
 def f():
     if os.fork() == 0:
         os.setsid()
-        time.sleep(60)
+        end = time.time() + 60
+        while time.time() < end and not os.path.exists(")",
+                                                              folder.path(), R"(/end"):
+            time.sleep(0.01)
         os._exit(0)
     return 1
-)",
+)"),
                                       .entry_point = "f",
                                       .test = "def check(candidate):\n    candidate()\n"});
   EXPECT_EQ(verdict.outcome, Outcome::kPassed) << verdict.detail;
   EXPECT_LT(verdict.seconds, 30);
+  std::ofstream(folder.path() + "/end").flush();
+  // A child of this process by now, if it is to be that of all orphans (SandboxTest).
+  waitpid(-1, nullptr, 0);
 }
 
 }  // namespace
