@@ -1,5 +1,7 @@
 #include "server/log.h"
 
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -32,6 +34,14 @@ void Write(spdlog::logger& logger, spdlog::level::level_enum level, std::string_
   logger.log(level, spdlog::string_view_t(body.data(), body.size()));
 }
 
+// Those libraries call plain functions.
+const Log* library_log = nullptr;
+
+void WriteLibrary(bool error, const char* file, int line, const std::string& message) {
+  const nlohmann::json fields = {{"file", file}, {"line", line}, {"message", message}};
+  error ? library_log->Warn("library", fields) : library_log->Debug("library", fields);
+}
+
 }  // namespace
 
 Log::Log(const std::string& level)
@@ -55,6 +65,17 @@ void Log::Warn(std::string_view event, const nlohmann::json& fields) const {
 }
 void Log::Error(std::string_view event, const nlohmann::json& fields) const {
   Write(*logger_, spdlog::level::err, event, fields);
+}
+
+void TakeLibraryLogs(const Log& log) {
+  library_log = &log;
+  gpr_set_log_function([](gpr_log_func_args* said) {
+    WriteLibrary(said->severity == GPR_LOG_SEVERITY_ERROR, said->file, said->line, said->message);
+  });
+  google::protobuf::SetLogHandler(
+      [](google::protobuf::LogLevel level, const char* file, int line, const std::string& message) {
+        WriteLibrary(level >= google::protobuf::LOGLEVEL_ERROR, file, line, message);
+      });
 }
 
 }  // namespace ddpt

@@ -30,4 +30,8 @@ class Log {
   std::shared_ptr<spdlog::logger> logger_;
 };
 
+// What gRPC and protobuf have to say becomes lines of `log`, event "library", in place of text on
+// stderr: callers can make them speak. For the whole process, until its end, like `log`.
+void TakeLibraryLogs(const Log& log);
+
 }  // namespace ddpt

@@ -59,6 +59,8 @@ int Run(int argc, char** argv) {
   if (line->check) return Check(line->config);
   if (line->self_test) return SelfTest(line->config);
 
+  static const ddpt::Log log(line->config.log_level);
+  ddpt::TakeLibraryLogs(log);
   auto server = ddpt::Server::Create(line->config);
   if (!server.ok()) return Fail(server.status());
   if (const absl::Status status = (*server)->Serve(); !status.ok()) return Fail(status);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "client/http_get.h"
 #include "client/metrics_lint.h"
 #include "core/base/file.h"
@@ -188,6 +189,25 @@ TEST(StateTest, IsBoundedAndTellsNoSecret) {
   EXPECT_EQ(state["tasks"]["count"], 70);
   EXPECT_EQ(state["tasks"]["first"].size(), 64u);
   EXPECT_THAT(state.dump(), testing::Not(HasSubstr(directory.path())));
+}
+
+TEST(LogTest, WhatLibrariesSayOfHostileMessagesIsJsonToo) {
+  TemporaryDirectory directory;
+  std::vector<std::string> arguments = ChildArguments(directory.path());
+  arguments.insert(arguments.end(), {"--log-level", "warn"});
+  const std::string file = directory.path() + "/log";
+  ChildServer child(arguments, file);
+  const std::string address = AwaitEndpoints(directory.path())["grpc"];
+  const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  const std::string bad_text("\x0a\x02\xff\xfe");
+  EXPECT_FALSE(RawCall(channel, "/ddpt.v1.PromptService/Sample", {bad_text}).ok());
+  child.Signal(SIGTERM);
+  EXPECT_EQ(child.Wait(), 0);
+  const std::string log = ReadFile(file, 1 << 20).value();
+  EXPECT_THAT(log, HasSubstr("invalid UTF-8"));
+  for (const absl::string_view line : absl::StrSplit(log, '\n', absl::SkipEmpty())) {
+    EXPECT_TRUE(nlohmann::json::accept(line.begin(), line.end())) << line;
+  }
 }
 
 TEST_F(ObservationTest, ReflectionListsTheServices) {
