@@ -2,11 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
-#include <utility>
-#include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/evaluation/code_comments.h"
 #include "core/evaluation/code_keywords.h"
@@ -17,28 +13,9 @@
 namespace ddpt {
 namespace {
 
-struct ParsedCode {
-  std::string code;  // without comments
-  SyntaxTree tree;
-};
-
-absl::StatusOr<ParsedCode> ParseCode(std::string_view code, CodeLanguage language,
-                                     absl::string_view side) {
-  // Code that is too long is left to the parser to refuse.
-  std::string bare =
-      code.size() > SyntaxTree::kMaxBytes ? std::string(code) : WithoutComments(code, language);
-  absl::StatusOr<SyntaxTree> tree = SyntaxTree::Parse(bare, language);
-  if (!tree.ok()) {
-    return absl::Status(tree.status().code(), absl::StrCat(side, ": ", tree.status().message()));
-  }
-  return ParsedCode{std::move(bare), *std::move(tree)};
-}
-
 // Single tokens of the reference, in fifths.
-void CountWeightedTokens(const std::vector<std::string>& prediction,
-                         const std::vector<std::string>& reference, CodeLanguage language,
-                         CodeBleuCounts& counts) {
-  const NumberedTokens numbers = NumberTokens(prediction, reference);
+void CountWeightedTokens(const NumberedTokens& numbers, const std::vector<std::string>& reference,
+                         CodeLanguage language, CodeBleuCounts& counts) {
   std::vector<uint64_t> free(numbers.reference_kinds);
   for (const uint32_t number : numbers.prediction) {
     if (number < free.size()) ++free[number];
@@ -71,7 +48,7 @@ CodeBleuCounts CountTokens(const std::vector<std::string>& prediction,
     counts.totals[i] = NgramsOf(prediction.size(), i + 1);
     counts.weighted_totals[i] = NgramsOf(reference.size(), i + 1);
   }
-  CountWeightedTokens(prediction, reference, language, counts);
+  CountWeightedTokens(numbers, reference, language, counts);
   return counts;
 }
 
@@ -113,16 +90,22 @@ CodeBleuCounts& CodeBleuCounts::operator+=(const CodeBleuCounts& other) {
   return *this;
 }
 
-absl::StatusOr<CodeBleuCounts> CountCodeBleu(std::string_view prediction,
-                                             std::string_view reference, CodeLanguage language) {
-  prediction = StripSpace(prediction);
-  reference = StripSpace(reference);
-  DDPT_ASSIGN_OR_RETURN(const ParsedCode predicted, ParseCode(prediction, language, "prediction"));
-  DDPT_ASSIGN_OR_RETURN(const ParsedCode wanted, ParseCode(reference, language, "reference"));
-  CodeBleuCounts counts = CountTokens(SplitWords(prediction), SplitWords(reference), language);
-  counts.syntax = MatchSyntax(predicted.tree, predicted.code, wanted.tree, wanted.code);
-  counts.data_flow =
-      MatchDataFlow(predicted.tree, predicted.code, wanted.tree, wanted.code, language);
+absl::StatusOr<ParsedCode> ParseCode(std::string_view code, CodeLanguage language) {
+  code = StripSpace(code);
+  // Code that is too long is left to the parser to refuse.
+  const std::string bare =
+      code.size() > SyntaxTree::kMaxBytes ? std::string(code) : WithoutComments(code, language);
+  DDPT_ASSIGN_OR_RETURN(const SyntaxTree tree, SyntaxTree::Parse(bare, language));
+  return ParsedCode{.tokens = SplitWords(code),
+                    .subtrees = SubtreeHashes(tree, bare),
+                    .data_flow = DataFlowHashes(tree, bare, language)};
+}
+
+CodeBleuCounts CountCodeBleu(const ParsedCode& prediction, const ParsedCode& reference,
+                             CodeLanguage language) {
+  CodeBleuCounts counts = CountTokens(prediction.tokens, reference.tokens, language);
+  counts.syntax = MatchSyntax(prediction.subtrees, reference.subtrees);
+  counts.data_flow = MatchDataFlow(prediction.data_flow, reference.data_flow);
   return counts;
 }
 

@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/evaluation/syntax_match.h"
@@ -53,9 +55,18 @@ struct CodeBleuCounts {
   CodeBleuCounts& operator+=(const CodeBleuCounts& other);
 };
 
-// Blocks for milliseconds. Errors: those of SyntaxTree::Parse, which tell the side.
-absl::StatusOr<CodeBleuCounts> CountCodeBleu(std::string_view prediction,
-                                             std::string_view reference, CodeLanguage language);
+// What CodeBLEU compares of one code.
+struct ParsedCode {
+  std::vector<std::string> tokens;
+  std::vector<uint64_t> subtrees;   // SubtreeHashes
+  std::vector<uint64_t> data_flow;  // DataFlowHashes
+};
+
+// Blocks for a tenth of a millisecond, more for long code. Errors: those of SyntaxTree::Parse.
+absl::StatusOr<ParsedCode> ParseCode(std::string_view code, CodeLanguage language);
+
+CodeBleuCounts CountCodeBleu(const ParsedCode& prediction, const ParsedCode& reference,
+                             CodeLanguage language);
 
 // Of the counts of one example, or of the summed counts of a corpus.
 CodeBleu ScoreCodeBleu(const CodeBleuCounts& counts);

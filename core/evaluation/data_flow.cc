@@ -1,55 +1,54 @@
 #include "core/evaluation/data_flow.h"
 
 #include <algorithm>
-#include <cstdint>
-#include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "core/evaluation/code_tokens.h"
 #include "core/evaluation/flow_edges.h"
+#include "core/evaluation/hash64.h"
 
 namespace ddpt {
 namespace {
 
 constexpr uint32_t kMaxDepth = 950;
 
-// The edges with names numbered as they are met.
-std::vector<std::vector<uint32_t>> DataFlow(const SyntaxTree& tree, std::string_view code,
-                                            CodeLanguage language) {
+}  // namespace
+
+std::vector<uint64_t> DataFlowHashes(const SyntaxTree& tree, std::string_view code,
+                                     CodeLanguage language) {
   const auto& nodes = tree.nodes();
   if (std::any_of(nodes.begin(), nodes.end(),
                   [](const SyntaxNode& node) { return node.depth > kMaxDepth; })) {
     return {};
   }
   const TreeTokens tokens = TokensOf(tree, code);
-  absl::flat_hash_map<Name, uint32_t> numbers;
+  // Of each name, numbered as they are met, from 1 on; 0: not yet.
+  std::vector<uint32_t> numbers(tokens.tokens.size());
+  uint32_t met = 0;
   const auto number = [&](Name name) {
-    return numbers.try_emplace(name, static_cast<uint32_t>(numbers.size())).first->second;
+    if (numbers[name] == 0) numbers[name] = ++met;
+    return uint64_t{numbers[name]};
   };
-  std::vector<std::vector<uint32_t>> flow;
+  std::vector<uint64_t> hashes;
   for (const FlowEdge& edge : FlowEdges(tree, tokens, language)) {
-    std::vector<uint32_t>& entry = flow.emplace_back();
-    for (const Name name : edge.names) entry.push_back(number(name));
-    entry.push_back(number(edge.name));
-    entry.push_back(edge.computed ? 1 : 0);
+    Hash64 hash;
+    for (const Name name : edge.names) hash.Add(number(name));
+    hash.Add(number(edge.name));
+    hash.Add(uint64_t{edge.computed});
+    hashes.push_back(hash.value());
   }
-  return flow;
+  std::sort(hashes.begin(), hashes.end());
+  return hashes;
 }
 
-}  // namespace
-
-MatchCounts MatchDataFlow(const SyntaxTree& prediction, std::string_view prediction_code,
-                          const SyntaxTree& reference, std::string_view reference_code,
-                          CodeLanguage language) {
-  absl::flat_hash_map<std::vector<uint32_t>, uint64_t> predicted;
-  for (const auto& edge : DataFlow(prediction, prediction_code, language)) ++predicted[edge];
-  MatchCounts counts;
-  for (const auto& edge : DataFlow(reference, reference_code, language)) {
-    ++counts.total;
-    const auto found = predicted.find(edge);
-    if (found == predicted.end() || found->second == 0) continue;
-    --found->second;
+MatchCounts MatchDataFlow(std::span<const uint64_t> prediction,
+                          std::span<const uint64_t> reference) {
+  MatchCounts counts{.total = reference.size()};
+  auto left = prediction.begin();
+  for (const uint64_t edge : reference) {
+    left = std::lower_bound(left, prediction.end(), edge);
+    if (left == prediction.end() || *left != edge) continue;
     ++counts.matches;
+    ++left;
   }
   return counts;
 }

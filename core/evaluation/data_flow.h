@@ -1,14 +1,17 @@
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/evaluation/syntax_match.h"
 #include "core/evaluation/syntax_tree.h"
 
 namespace ddpt {
 
-// How many edges of the reference's data flow the prediction's has too, each as often as both have
-// it (Ren et al. 2020, as the package codebleu 0.7 does it).
+// Hashes (hash64.h) of the edges of a code's data flow, sorted (Ren et al. 2020, as the package
+// codebleu 0.7 does it).
 //
 // An edge says of one place of a variable or value whether it is what stood at other places, or is
 // computed from them: from the last places at which the same name was set, or from the other side
@@ -23,8 +26,11 @@ namespace ddpt {
 //
 // No data flow either has code nested deeper than 950 levels, where the package runs into Python's
 // recursion limit, or that takes more than 2^20 steps: loops in loops double them.
-MatchCounts MatchDataFlow(const SyntaxTree& prediction, std::string_view prediction_code,
-                          const SyntaxTree& reference, std::string_view reference_code,
-                          CodeLanguage language);
+std::vector<uint64_t> DataFlowHashes(const SyntaxTree& tree, std::string_view code,
+                                     CodeLanguage language);
+
+// How many edges of the reference the prediction has too, each as often as both have it.
+MatchCounts MatchDataFlow(std::span<const uint64_t> prediction,
+                          std::span<const uint64_t> reference);
 
 }  // namespace ddpt

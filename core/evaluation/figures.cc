@@ -1,6 +1,11 @@
 #include "core/evaluation/figures.h"
 
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/evaluation/meteor.h"
 #include "core/evaluation/rouge.h"
@@ -25,19 +30,47 @@ std::array<BleuCounts, 5> CountBleus(std::string_view prediction, std::string_vi
   return counts;
 }
 
-absl::StatusOr<ExampleCounts> CountExample(std::string_view prediction, std::string_view reference,
-                                           const FigureOptions& options) {
-  ExampleCounts counts{.bleu = CountBleus(prediction, reference),
-                       .chrf = CountChrf(prediction, reference),
-                       .rouge_l = RougeL(prediction, reference),
-                       .meteor = Meteor(prediction, reference, options.wordnet),
-                       .exact = prediction == reference ? uint64_t{1} : 0,
-                       .examples = 1};
-  if (options.language) {
-    DDPT_ASSIGN_OR_RETURN(counts.code_bleu,
-                          CountCodeBleu(prediction, reference, *options.language));
+// By their text.
+using ParsedCodes = absl::flat_hash_map<std::string_view, ParsedCode>;
+
+absl::StatusOr<ParsedCodes> ParseAll(std::span<const std::string> predictions,
+                                     std::span<const std::string> references, CodeLanguage language,
+                                     size_t threads) {
+  struct Code {
+    std::string_view text;
+    size_t example;
+    const char* side;
+  };
+  absl::flat_hash_set<std::string_view> met;
+  std::vector<Code> codes;
+  for (size_t i = 0; i < predictions.size(); ++i) {
+    if (met.insert(predictions[i]).second) codes.push_back({predictions[i], i, "prediction"});
+    if (met.insert(references[i]).second) codes.push_back({references[i], i, "reference"});
   }
-  return counts;
+  std::vector<absl::StatusOr<ParsedCode>> parsed(codes.size());
+  ForEachInParallel(codes.size(), threads,
+                    [&](size_t i) { parsed[i] = ParseCode(codes[i].text, language); });
+  ParsedCodes all;
+  all.reserve(codes.size());
+  for (size_t i = 0; i < codes.size(); ++i) {
+    if (!parsed[i].ok()) {
+      return absl::Status(parsed[i].status().code(),
+                          absl::StrCat("example ", codes[i].example + 1, ", ", codes[i].side, ": ",
+                                       parsed[i].status().message()));
+    }
+    all.emplace(codes[i].text, *std::move(parsed[i]));
+  }
+  return all;
+}
+
+ExampleCounts CountTexts(std::string_view prediction, std::string_view reference,
+                         WordNet* wordnet) {
+  return {.bleu = CountBleus(prediction, reference),
+          .chrf = CountChrf(prediction, reference),
+          .rouge_l = RougeL(prediction, reference),
+          .meteor = Meteor(prediction, reference, wordnet),
+          .exact = prediction == reference ? uint64_t{1} : 0,
+          .examples = 1};
 }
 
 }  // namespace
@@ -56,16 +89,18 @@ ExampleCounts& ExampleCounts::operator+=(const ExampleCounts& other) {
 absl::StatusOr<std::vector<ExampleCounts>> CountExamples(std::span<const std::string> predictions,
                                                          std::span<const std::string> references,
                                                          const FigureOptions& options) {
-  std::vector<ExampleCounts> examples;
-  examples.reserve(predictions.size());
-  for (size_t i = 0; i < predictions.size(); ++i) {
-    absl::StatusOr<ExampleCounts> counts = CountExample(predictions[i], references[i], options);
-    if (!counts.ok()) {
-      return absl::Status(counts.status().code(),
-                          absl::StrCat("example ", i + 1, ", ", counts.status().message()));
-    }
-    examples.push_back(*counts);
+  ParsedCodes parsed;
+  if (options.language) {
+    DDPT_ASSIGN_OR_RETURN(parsed,
+                          ParseAll(predictions, references, *options.language, options.threads));
   }
+  std::vector<ExampleCounts> examples(predictions.size());
+  ForEachInParallel(examples.size(), options.threads, [&](size_t i) {
+    examples[i] = CountTexts(predictions[i], references[i], options.wordnet);
+    if (!options.language) return;
+    examples[i].code_bleu =
+        CountCodeBleu(parsed.at(predictions[i]), parsed.at(references[i]), *options.language);
+  });
   return examples;
 }
 

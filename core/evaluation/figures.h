@@ -55,10 +55,12 @@ struct ExampleCounts {
 struct FigureOptions {
   std::optional<CodeLanguage> language = std::nullopt;  // of all codes; none: no CodeBLEU
   WordNet* wordnet = nullptr;                           // for METEOR's synonyms; null: none
+  size_t threads = 1;                                   // no figure depends on it
 };
 
-// Of each prediction and the reference in the same place; there are as many of both. Errors only
-// with a language: those of CountCodeBleu, which tell the example, from 1 on.
+// Of each prediction and the reference in the same place; there are as many of both. A code that
+// comes again is parsed once. Errors only with a language: those of ParseCode for the first example
+// that has one, which tell the example, from 1 on, and the side. Blocks.
 absl::StatusOr<std::vector<ExampleCounts>> CountExamples(std::span<const std::string> predictions,
                                                          std::span<const std::string> references,
                                                          const FigureOptions& options = {});

@@ -2,16 +2,11 @@
 
 #include <algorithm>
 #include <iterator>
-#include <map>
-#include <set>
 #include <span>
-#include <string>
-#include <tuple>
+#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/inlined_vector.h"
 
 namespace ddpt {
 namespace {
@@ -73,11 +68,13 @@ class FlowReader {
  public:
   FlowReader(const SyntaxTree& tree, const TreeTokens& tokens, const Rules& rules)
       : tree_(tree), nodes_(tree.nodes()), tokens_(tokens), rules_(rules) {
-    std::set<std::string_view> texts;
-    for (const CodeToken& token : tokens.tokens) texts.insert(token.text);
-    absl::flat_hash_map<std::string_view, Name> numbers;
-    for (const std::string_view text : texts) numbers.emplace(text, numbers.size());
-    for (const CodeToken& token : tokens.tokens) names_.push_back(numbers[token.text]);
+    first_variable_.reserve(tokens.tokens.size() + 1);
+    for (uint32_t i = 0; i < tokens.tokens.size(); ++i) {
+      first_variable_.push_back(static_cast<uint32_t>(variables_.size()));
+      if (tokens.tokens[i].variable) variables_.push_back(i);
+    }
+    first_variable_.push_back(static_cast<uint32_t>(variables_.size()));
+    NameVariables();
   }
 
   // The edges in the order of their places, one each, as far as places have a source or are one.
@@ -85,13 +82,13 @@ class FlowReader {
     State state;
     Follow(0, state);
     SortByPlace(edges_);
-    std::set<Place> connected;
+    std::vector<bool> connected(tokens_.tokens.size());
     for (const FlowEdge& edge : edges_) {
-      if (!edge.places.empty()) connected.insert(edge.place);
-      connected.insert(edge.places.begin(), edge.places.end());
+      if (!edge.places.empty()) connected[edge.place] = true;
+      for (const Place place : edge.places) connected[place] = true;
     }
-    std::erase_if(edges_, [&](const FlowEdge& edge) { return !connected.contains(edge.place); });
-    edges_ = Joined(edges_, [](const FlowEdge& edge) { return edge.place; });
+    std::erase_if(edges_, [&](const FlowEdge& edge) { return !connected[edge.place]; });
+    JoinSorted(0, [](const FlowEdge&, const FlowEdge&) { return true; });
     if (failed_) return {};
     return std::move(edges_);
   }
@@ -109,26 +106,42 @@ class FlowReader {
     return part;
   }
 
-  // The variables below a node.
-  std::vector<uint32_t> Variables(uint32_t node) {
-    std::vector<uint32_t> variables;
-    Spend(tokens_.past[node] - tokens_.first[node]);
-    if (failed_) return variables;
-    for (uint32_t i = tokens_.first[node]; i < tokens_.past[node]; ++i) {
-      if (tokens_.tokens[i].variable) variables.push_back(i);
+  // Equal texts have the same name.
+  void NameVariables() {
+    const std::vector<CodeToken>& tokens = tokens_.tokens;
+    std::vector<uint32_t> sorted = variables_;
+    std::sort(sorted.begin(), sorted.end(),
+              [&](uint32_t one, uint32_t other) { return tokens[one].text < tokens[other].text; });
+    names_.resize(tokens.size());
+    for (size_t i = 1; i < sorted.size(); ++i) {
+      const Name before = names_[sorted[i - 1]];
+      const bool is_new = tokens[sorted[i]].text != tokens[sorted[i - 1]].text;
+      names_[sorted[i]] = is_new ? before + 1 : before;
     }
-    return variables;
   }
 
-  void Add(uint32_t token, bool computed, const std::vector<uint32_t>& sources) {
+  using Tokens = std::span<const uint32_t>;
+
+  // The variables below a node.
+  Tokens Variables(uint32_t node) {
+    Spend(tokens_.past[node] - tokens_.first[node]);
+    if (failed_) return {};
+    const uint32_t first = first_variable_[tokens_.first[node]];
+    return Tokens(variables_).subspan(first, first_variable_[tokens_.past[node]] - first);
+  }
+
+  FlowEdge& NewEdge(uint32_t token, bool computed) {
+    return edges_.emplace_back(names_[token], tokens_.tokens[token].place, computed);
+  }
+
+  void Add(uint32_t token, bool computed, Tokens sources) {
     Spend(sources.size());
     if (failed_) return;
-    FlowEdge edge{names_[token], tokens_.tokens[token].place, computed, {}, {}};
+    FlowEdge& edge = NewEdge(token, computed);
     for (const uint32_t source : sources) {
       edge.names.push_back(names_[source]);
       edge.places.push_back(tokens_.tokens[source].place);
     }
-    edges_.push_back(std::move(edge));
   }
 
   void Set(uint32_t token, State& state) { state[names_[token]] = {tokens_.tokens[token].place}; }
@@ -144,7 +157,7 @@ class FlowReader {
     } else if (Contains(rules_.assignments, kind)) {
       rules_.python ? FollowPythonAssignment(node, state) : FollowAssignment(node, state);
     } else if (kind == rules_.increment) {
-      const std::vector<uint32_t> variables = Variables(node);
+      const Tokens variables = Variables(node);
       Connect(variables, variables, /*computed=*/true, state);
     } else if (kind == "if_statement") {
       FollowBranches(node, state);
@@ -181,21 +194,19 @@ class FlowReader {
     const uint32_t token = tokens_.first[node];
     if (!tokens_.tokens[token].variable) return;
     const auto set = state.find(names_[token]);
-    FlowEdge edge{names_[token], tokens_.tokens[token].place, /*computed=*/false, {}, {}};
+    FlowEdge& edge = NewEdge(token, /*computed=*/false);
     if (set != state.end()) {
       Spend(set->second.size());
       edge.names = {edge.name};
       edge.places.assign(set->second.begin(), set->second.end());
     }
-    edges_.push_back(std::move(edge));
     if (set == state.end() && nodes_[node].kind == "identifier") Set(token, state);
   }
 
   // An edge from each of `values` to each of `names`, which are set.
-  void Connect(const std::vector<uint32_t>& names, const std::vector<uint32_t>& values,
-               bool computed, State& state) {
+  void Connect(Tokens names, Tokens values, bool computed, State& state) {
     for (const uint32_t name : names) {
-      for (const uint32_t value : values) Add(name, computed, {value});
+      for (const uint32_t& value : values) Add(name, computed, {&value, 1});
       Set(name, state);
     }
   }
@@ -242,7 +253,7 @@ class FlowReader {
   void ConnectSides(const Nodes& left, const Nodes& right, State& state) {
     for (const uint32_t part : right) Follow(part, state);
     for (size_t i = 0; i < left.size(); ++i) {
-      const std::vector<uint32_t> names = Variables(left[i]), values = Variables(right[i]);
+      const Tokens names = Variables(left[i]), values = Variables(right[i]);
       for (const uint32_t name : names) {
         Add(name, /*computed=*/true, values);
         Set(name, state);
@@ -331,7 +342,7 @@ class FlowReader {
     return last;
   }
 
-  static void SortByPlace(std::vector<FlowEdge>& edges) {
+  static void SortByPlace(std::span<FlowEdge> edges) {
     std::stable_sort(edges.begin(), edges.end(), [](const FlowEdge& one, const FlowEdge& other) {
       return one.place < other.place;
     });
@@ -342,42 +353,46 @@ class FlowReader {
   void JoinEdgesOf(const FollowLoop& follow) {
     const size_t before = edges_.size();
     follow();
-    std::vector<FlowEdge> joined = Joined(
-        std::span(edges_).subspan(before),
-        [](const FlowEdge& edge) { return std::tuple(edge.name, edge.place, edge.computed); });
-    edges_.resize(before);
-    SortByPlace(joined);
-    std::move(joined.begin(), joined.end(), std::back_inserter(edges_));
+    SortByPlace(std::span(edges_).subspan(before));
+    JoinSorted(before, [](const FlowEdge& one, const FlowEdge& other) {
+      return one.name == other.name && one.computed == other.computed;
+    });
   }
 
-  // Edges of one key become one with the name of the last of them and the sources of all, sorted.
-  template <typename KeyOf>
-  std::vector<FlowEdge> Joined(std::span<FlowEdge> edges, const KeyOf& key_of) {
+  // Of the edges from `begin` on, sorted by place, those of one place that are alike become one
+  // with the name of the last of them and the sources of all, sorted.
+  template <typename Alike>
+  void JoinSorted(size_t begin, const Alike& alike) {
     const auto append = [](auto& values, const auto& more) {
       values.insert(values.end(), more.begin(), more.end());
     };
-    std::vector<FlowEdge> joined;
-    std::map<decltype(key_of(edges[0])), size_t> known;
-    std::set<size_t> several;
-    for (FlowEdge& edge : edges) {
+    size_t end = begin;         // of those that are joined
+    size_t of_place = begin;    // where those of the last one's place begin
+    std::vector<bool> several;  // of each that is joined: of more than one
+    for (size_t i = begin; i < edges_.size(); ++i) {
+      FlowEdge& edge = edges_[i];
       Spend(edge.places.size());
-      const auto [entry, is_new] = known.try_emplace(key_of(edge), joined.size());
-      if (is_new) {
-        joined.push_back(std::move(edge));
+      if (end > begin && edges_[end - 1].place != edge.place) of_place = end;
+      const auto into = std::find_if(edges_.begin() + of_place, edges_.begin() + end,
+                                     [&](const FlowEdge& known) { return alike(known, edge); });
+      if (into == edges_.begin() + end) {
+        if (end != i) edges_[end] = std::move(edge);
+        several.push_back(false);
+        ++end;
         continue;
       }
-      FlowEdge& into = joined[entry->second];
-      into.name = edge.name;
-      into.computed = edge.computed;
-      append(into.names, edge.names);
-      append(into.places, edge.places);
-      several.insert(entry->second);
+      into->name = edge.name;
+      into->computed = edge.computed;
+      append(into->names, edge.names);
+      append(into->places, edge.places);
+      several[into - edges_.begin() - begin] = true;
     }
-    for (const size_t i : several) {
-      SortOnce(joined[i].names);
-      SortOnce(joined[i].places);
+    edges_.erase(edges_.begin() + end, edges_.end());
+    for (size_t i = begin; i < end; ++i) {
+      if (!several[i - begin]) continue;
+      SortOnce(edges_[i].names);
+      SortOnce(edges_[i].places);
     }
-    return joined;
   }
 
   template <typename Values>
@@ -390,7 +405,9 @@ class FlowReader {
   const std::vector<SyntaxNode>& nodes_;
   const TreeTokens& tokens_;
   const Rules& rules_;
-  std::vector<Name> names_;  // of each token
+  std::vector<uint32_t> variables_;       // tokens
+  std::vector<uint32_t> first_variable_;  // of each token: how many variables stand before it
+  std::vector<Name> names_;               // of each token that is a variable
   std::vector<FlowEdge> edges_;
   int64_t steps_ = kMaxSteps;
   bool failed_ = false;  // there is no data flow to be told

@@ -3,12 +3,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "core/evaluation/code_tokens.h"
 #include "core/evaluation/syntax_tree.h"
 
 namespace ddpt {
 
-// Numbered in the order of the texts.
+// Numbered in the order of the texts; fewer than tokens.
 using Name = uint32_t;
 using Place = uint32_t;  // of a token: CodeToken::place
 
@@ -16,9 +17,9 @@ using Place = uint32_t;  // of a token: CodeToken::place
 struct FlowEdge {
   Name name;
   Place place;
-  bool computed;              // else it comes from its sources unchanged
-  std::vector<Name> names;    // of the sources
-  std::vector<Place> places;  // of the sources
+  bool computed;                         // else it comes from its sources unchanged
+  absl::InlinedVector<Name, 4> names;    // of the sources
+  absl::InlinedVector<Place, 4> places;  // of the sources
 };
 
 // The data flow of code by the rules that data_flow.h tells: in the order of their places one edge

@@ -6,7 +6,8 @@ struct TSLanguage;
 
 namespace ddpt {
 
-// Of tree-sitter; lives as long as the program.
+// Of tree-sitter; lives as long as the program. The first call for a language takes a millisecond
+// and up to 9 MB (C++) for its parse table. Thread-safe.
 const TSLanguage* GrammarOf(CodeLanguage language);
 
 }  // namespace ddpt

@@ -14,12 +14,12 @@
 #include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/evaluation/scripts.h"
 
@@ -255,21 +255,13 @@ std::vector<Verdict> RunTrials(const Judge& judge, std::span<const Trial> trials
                                const std::function<void(size_t)>& on_verdict) {
   std::vector<Verdict> verdicts(trials.size());
   std::mutex mutex;
-  size_t next = 0, done = 0;  // under the mutex
-  const auto work = [&] {
-    std::unique_lock lock(mutex);
-    while (next < trials.size()) {
-      const size_t i = next++;
-      lock.unlock();
-      verdicts[i] = judge.Run(trials[i]);
-      lock.lock();
-      ++done;
-      if (on_verdict) on_verdict(done);
-    }
-  };
-  std::vector<std::jthread> workers;
-  while (workers.size() < std::min(threads, trials.size())) workers.emplace_back(work);
-  workers.clear();
+  size_t done = 0;  // under the mutex
+  ForEachInParallel(trials.size(), threads, [&](size_t i) {
+    verdicts[i] = judge.Run(trials[i]);
+    const std::lock_guard lock(mutex);
+    ++done;
+    if (on_verdict) on_verdict(done);
+  });
   return verdicts;
 }
 

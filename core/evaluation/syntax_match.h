@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/evaluation/syntax_tree.h"
 
@@ -15,11 +17,13 @@ struct MatchCounts {
   MatchCounts& operator+=(const MatchCounts& other);
 };
 
-// How many subtrees of the reference the prediction has too: the whole tree, and whatever has
-// children. Subtrees are alike where their S-expressions are: kinds and fields of named nodes, what
-// is missing, no names and values. One subtree of the prediction matches any number of the
-// reference's. Time and memory grow with the sizes alone.
-MatchCounts MatchSyntax(const SyntaxTree& prediction, std::string_view prediction_code,
-                        const SyntaxTree& reference, std::string_view reference_code);
+// Hashes (hash64.h) of the subtrees of code: the whole tree, and whatever has children; sorted.
+// Subtrees are alike where their S-expressions are: kinds and fields of named nodes, what is
+// missing, no names and values. Time and memory grow with the size alone.
+std::vector<uint64_t> SubtreeHashes(const SyntaxTree& tree, std::string_view code);
+
+// How many subtrees of the reference the prediction has too. One subtree of the prediction matches
+// any number of the reference's.
+MatchCounts MatchSyntax(std::span<const uint64_t> prediction, std::span<const uint64_t> reference);
 
 }  // namespace ddpt

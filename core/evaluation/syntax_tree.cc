@@ -10,14 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "core/evaluation/grammars.h"
 
-extern "C" {
-const TSLanguage* tree_sitter_python();
-const TSLanguage* tree_sitter_javascript();
-const TSLanguage* tree_sitter_java();
-const TSLanguage* tree_sitter_c();
-const TSLanguage* tree_sitter_cpp();
-}
-
 namespace ddpt {
 namespace {
 
@@ -44,16 +36,18 @@ SyntaxNode NodeAt(const TSTreeCursor& cursor, uint32_t depth) {
           .last = PointOf(ts_node_end_point(node)),
           .past = 0,
           .depth = depth,
-          .children = ts_node_child_count(node),
+          .children = 0,
           .named = ts_node_is_named(node),
           .missing = ts_node_is_missing(node)};
 }
 
 std::vector<SyntaxNode> Flatten(TSNode root) {
   std::vector<SyntaxNode> nodes;
+  nodes.reserve(ts_node_descendant_count(root));
   std::vector<uint32_t> open;  // the current node and those above it
   TSTreeCursor cursor = ts_tree_cursor_new(root);
   const auto enter = [&] {
+    if (!open.empty()) ++nodes[open.back()].children;
     open.push_back(static_cast<uint32_t>(nodes.size()));
     nodes.push_back(NodeAt(cursor, static_cast<uint32_t>(open.size() - 1)));
   };
@@ -130,22 +124,6 @@ std::optional<CodeLanguage> CodeLanguageOf(std::string_view name) {
     if (known == name) return language;
   }
   return std::nullopt;
-}
-
-const TSLanguage* GrammarOf(CodeLanguage language) {
-  switch (language) {
-    case CodeLanguage::kPython:
-      return tree_sitter_python();
-    case CodeLanguage::kJavaScript:
-      return tree_sitter_javascript();
-    case CodeLanguage::kJava:
-      return tree_sitter_java();
-    case CodeLanguage::kC:
-      return tree_sitter_c();
-    case CodeLanguage::kCpp:
-      return tree_sitter_cpp();
-  }
-  return nullptr;
 }
 
 void SyntaxTree::Delete::operator()(TSTree* tree) const { ts_tree_delete(tree); }

@@ -152,6 +152,7 @@ absl::StatusOr<WordNet> WordNet::Load(const std::string& folder) {
 }
 
 const std::vector<std::string>& WordNet::Synonyms(std::string_view word) {
+  const std::lock_guard lock(*mutex_);
   const auto [entry, is_new] = known_.try_emplace(std::string(word));
   if (!is_new) return entry->second;
   std::set<std::string> words;

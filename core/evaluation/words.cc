@@ -17,9 +17,13 @@ std::vector<uint32_t> NumbersOf(const std::vector<std::string>& tokens, Numbers&
   return found;
 }
 
+// Whether a byte is a character of ASCII by itself, and no space: what text mostly is.
+bool IsPrinted(char c) { return c > ' ' && c < 0x7f; }
+
 }  // namespace
 
 std::string_view WithoutTrailingSpace(std::string_view text) {
+  if (!text.empty() && IsPrinted(text.back())) return text;
   size_t end = 0;
   for (size_t i = 0; i < text.size();) {
     const Utf8Char next = FirstChar(text.substr(i));
@@ -42,6 +46,10 @@ std::vector<std::string> SplitWords(std::string_view text) {
   std::vector<std::string> words;
   size_t begin = 0;
   for (size_t i = 0; i < text.size();) {
+    if (IsPrinted(text[i])) {
+      ++i;
+      continue;
+    }
     const Utf8Char next = FirstChar(text.substr(i));
     if (IsPythonSpace(next.code)) {
       if (i > begin) words.emplace_back(text.substr(begin, i - begin));

@@ -49,6 +49,19 @@ TEST(ChrfTest, IdenticalTextsScoreOneHoweverShort) {
   }
 }
 
+// The vectors of sacrebleu's own tests (test/test_chrf.py) that need neither its smoothing nor
+// another beta.
+TEST(ChrfTest, AgreesWithSacrebleusOwnTests) {
+  EXPECT_EQ(Chrf(CountChrf("abcdefg", "hijklmnop")), 0);
+  EXPECT_EQ(Chrf(CountChrf("", "reference")), 0);
+  EXPECT_EQ(Chrf(CountChrf("a", "a")), 1);
+  EXPECT_EQ(Chrf(CountChrf("a b c", "abc")), 1);
+  EXPECT_EQ(Chrf(CountChrf("aa", "ab")), 0.25);
+  ChrfCounts sum = CountChrf("a", "a");
+  sum += CountChrf("b", "c");
+  EXPECT_EQ(Chrf(sum), 0.5);
+}
+
 TEST(ChrfTest, AgreesWithSacrebleu) {
   const nlohmann::json cases =
       nlohmann::json::parse(std::ifstream(DDPT_TEST_DATA "/chrf_golden.json"));

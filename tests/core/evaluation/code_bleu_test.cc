@@ -14,7 +14,8 @@ using testing::HasSubstr;
 
 CodeBleuCounts Count(const std::string& prediction, const std::string& reference,
                      CodeLanguage language = CodeLanguage::kPython) {
-  return CountCodeBleu(prediction, reference, language).value();
+  return CountCodeBleu(ParseCode(prediction, language).value(),
+                       ParseCode(reference, language).value(), language);
 }
 
 CodeBleu Score(const std::string& prediction, const std::string& reference,
@@ -52,6 +53,26 @@ TEST_P(GoldenTest, EqualsThePackage) {
 INSTANTIATE_TEST_SUITE_P(Languages, GoldenTest,
                          testing::Values("python", "javascript", "java", "c", "cpp"));
 
+// The vectors of the package's own tests (tests/test_codebleu.py), to the tenth that they allow.
+TEST(CodeBleuTest, AgreesWithThePackagesOwnTests) {
+  const auto expect = [](double wanted, const char* prediction, const char* reference,
+                         CodeLanguage language = CodeLanguage::kPython) {
+    EXPECT_NEAR(Score(prediction, reference, language).compat, wanted, wanted / 10) << prediction;
+  };
+  expect(0.25, "some rannnndom words in length more than 3", "def test ( ) :\n pass");
+  expect(0.4, "def bar ( y , x ) :\n    a = x * x\n    return a", "def foo ( x ) :\n    return x");
+  expect(0.6, "def foo ( x ) :\n    return x * x", "def bar ( x ) :\n    return x");
+  expect(0.8, "def bar ( x ) :\n    return x", "def foo ( x ) :\n    return x");
+  expect(0.6, "def foo ( x ) :\n    return x", "def bar ( y ) :\n    return y");
+  expect(0.6, "public function foo ( x ) { return x }",
+         "public function bar ( y ) {\n   return y\n}", CodeLanguage::kJava);
+  expect(0.6, "function foo ( x ) { return x }", "function bar ( y ) {\n   return y\n}",
+         CodeLanguage::kJavaScript);
+  for (const CodeLanguage language : {CodeLanguage::kC, CodeLanguage::kCpp}) {
+    expect(0.6, "int foo ( int x ) { return x }", "int bar ( int y ) {\n   return y\n}", language);
+  }
+}
+
 TEST(CodeBleuTest, StrictLeavesOutDataFlowThatTheReferenceLacks) {
   const CodeBleu score = Score("x", "x");
   EXPECT_EQ(Count("x", "x").data_flow.total, 0u);
@@ -85,10 +106,10 @@ TEST(CodeBleuTest, DataFlowKnowsNoNames) {
 
 TEST(CodeBleuTest, CodeThatIsTooLongIsRefused) {
   const std::string code(SyntaxTree::kMaxBytes + 1, 'x');
-  const absl::Status status = CountCodeBleu("x", code, CodeLanguage::kPython).status();
+  const absl::Status status = ParseCode(code, CodeLanguage::kPython).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("reference: code of 65537 bytes; at most 65536 are parsed"));
+              HasSubstr("code of 65537 bytes; at most 65536 are parsed"));
 }
 
 // Code that is deep, long or ambiguous enough to overflow a stack or to take an age.
@@ -116,9 +137,10 @@ TEST_P(HostileTest, IsScored) {
       Repeated("a, ", 2'000) + "b = f(" + Repeated("a, ", 2'000) + ")",
   };
   for (const std::string& code : codes) {
-    const auto counts = CountCodeBleu(code, code, GetParam());
-    ASSERT_TRUE(counts.ok()) << code.substr(0, 20) << ": " << counts.status();
-    EXPECT_EQ(counts->syntax.matches, counts->syntax.total);
+    const auto parsed = ParseCode(code, GetParam());
+    ASSERT_TRUE(parsed.ok()) << code.substr(0, 20) << ": " << parsed.status();
+    const CodeBleuCounts counts = CountCodeBleu(*parsed, *parsed, GetParam());
+    EXPECT_EQ(counts.syntax.matches, counts.syntax.total);
   }
 }
 

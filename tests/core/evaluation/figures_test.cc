@@ -42,6 +42,19 @@ TEST(FiguresTest, WithALanguageThereIsCodeBleu) {
   EXPECT_EQ(figures[14], 1);
 }
 
+TEST(FiguresTest, ThreadsChangeNothing) {
+  std::vector<std::string> predictions, references;
+  for (int i = 0; i < 200; ++i) {
+    references.push_back("x = f(" + std::to_string(i % 7) + ")\ny = x");
+    predictions.push_back(i % 3 == 0 ? references.back() : "x = (" + std::to_string(i));
+  }
+  const auto figures_of = [&](size_t threads) {
+    const FigureOptions options = {.language = CodeLanguage::kPython, .threads = threads};
+    return FiguresOf(Sum(*CountExamples(predictions, references, options)));
+  };
+  EXPECT_EQ(figures_of(1), figures_of(4));
+}
+
 TEST(FiguresTest, AnExampleThatCannotBeParsedIsNamed) {
   const std::vector<std::string> predictions = {"x", std::string(100'000, 'x')},
                                  references = {"x", "x"};
