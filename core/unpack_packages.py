@@ -1,4 +1,4 @@
-"""unpack_packages.py FOLDER PACKAGE...: unpacks from PyPI's wheels and source distributions what a C++ program builds and runs with."""
+"""unpack_packages.py FOLDER PACKAGE...: unpacks from PyPI's wheels and source distributions what a C++ program builds and runs with, and licences."""
 import pathlib
 import re
 import sys
@@ -8,13 +8,14 @@ import zipfile
 # Of LibTorch's wheels.
 WANTED = ("torch/include/", "torch/lib/libtorch_cpu.so", "torch/lib/libtorch_cuda", "torch/lib/libtorch.so", "torch/lib/libtorch_nvshmem.so",
           "torch/lib/libc10", "torch/lib/libgomp", "nvidia/cu13/lib/")
+LICENSES = re.compile(r"\.dist-info/licenses/.")
 # Of tree-sitter's source distributions, below the folder with the name and the version.
 SOURCES = re.compile(r"(src|tree_sitter/core/lib)/.*\.[ch]$|LICENSE$")
 
 
 def unpack_wheel(path, folder):
     with zipfile.ZipFile(path) as archive:
-        archive.extractall(folder, [name for name in archive.namelist() if name.startswith(WANTED)])
+        archive.extractall(folder, [name for name in archive.namelist() if name.startswith(WANTED) or LICENSES.search(name)])
 
 
 def unpack_sources(path, folder):

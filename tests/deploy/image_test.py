@@ -4,6 +4,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import yaml
@@ -38,6 +39,17 @@ class ImageTest(unittest.TestCase):
         self.assertEqual(torch["checksums"], [{"algorithm": "SHA256", "checksumValue": "a" * 64}])
         contained = [relation["relatedSpdxElement"] for relation in made["relationships"] if relation["relationshipType"] == "CONTAINS"]
         self.assertEqual(contained, [library["SPDXID"], torch["SPDXID"]])
+
+    def test_licences_of_what_is_built_in_come_along(self):
+        with tempfile.TemporaryDirectory() as name:
+            root = pathlib.Path(name)
+            for path in ("tree-sitter/tree-sitter-c/LICENSE", "libtorch/torch-2.11.0.dist-info/licenses/LICENSE"):
+                (root / path).parent.mkdir(parents=True)
+                (root / path).write_text(path)
+            subprocess.run([ROOT / "docker/licenses", root / "release", root / "licenses"], check=True)
+            made = {str(file.relative_to(root / "licenses")) for file in (root / "licenses").rglob("*") if file.is_file()}
+            self.assertEqual(made, {"libcli11-dev/copyright", "nlohmann-json3-dev/copyright", "tree-sitter-c/LICENSE", "torch/LICENSE"})
+        self.assertIn("/licenses\"", (ROOT / "docker/install").read_text())
 
     def test_mounted_files_are_there(self):
         for file, services in COMPOSE.items():
