@@ -13,7 +13,6 @@
 namespace ddpt {
 namespace {
 
-using testing::AllOf;
 using testing::Field;
 using testing::HasSubstr;
 
@@ -23,11 +22,6 @@ class JudgeTest : public SandboxTest {
     const Verdict verdict = Run(program, test);
     EXPECT_TRUE(verdict.outcome != Outcome::kRefused) << verdict.detail;
     return verdict.outcome;
-  }
-
-  static testing::Matcher<Verdict> FailsWith(const std::string& detail) {
-    return AllOf(Field(&Verdict::outcome, Outcome::kFailed),
-                 Field(&Verdict::detail, HasSubstr(detail)));
   }
 };
 

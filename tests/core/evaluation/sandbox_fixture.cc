@@ -64,6 +64,27 @@ Verdict SandboxTest::RunExpecting(const std::string& program, const std::string&
                           expression + ", value\n");
 }
 
+testing::Matcher<Verdict> Is(Outcome outcome) { return testing::Field(&Verdict::outcome, outcome); }
+
+testing::Matcher<Verdict> FailsWith(const std::string& detail) {
+  return testing::AllOf(Is(Outcome::kFailed),
+                        testing::Field(&Verdict::detail, testing::HasSubstr(detail)));
+}
+
+std::string Attempts(const std::vector<std::string>& statements) {
+  std::string program = "import ctypes, os, signal, socket, sys\ndef f():\n    errors = []\n";
+  for (const std::string& statement : statements) {
+    program += "    try:\n        " + statement +
+               "\n        errors.append('')\n    except Exception as error:\n"
+               "        errors.append(type(error).__name__)\n";
+  }
+  return program + "    return errors\n";
+}
+
+std::string Call(const std::string& call) {
+  return "assert ctypes.CDLL(None, use_errno=True)." + call + " != -1";
+}
+
 void PrintTo(const Verdict& verdict, std::ostream* out) {
   *out << OutcomeName(verdict.outcome) << ": " << verdict.detail << "\n" << verdict.output;
 }

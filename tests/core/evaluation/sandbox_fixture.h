@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/evaluation/judge.h"
 
@@ -34,6 +35,18 @@ class SandboxTest : public testing::Test {
   std::string mounts_;
   size_t descriptors_ = 0;
 };
+
+testing::Matcher<Verdict> Is(Outcome outcome);
+
+// Not passed, with such words about why.
+testing::Matcher<Verdict> FailsWith(const std::string& detail);
+
+// A program whose `f` returns the name of the exception that each of the statements raises, "" for
+// none.
+std::string Attempts(const std::vector<std::string>& statements);
+
+// A statement: a call of the C library, which raises where it returns -1.
+std::string Call(const std::string& call);
 
 void PrintTo(const Verdict& verdict, std::ostream* out);
 
