@@ -2,11 +2,13 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <CLI/Validators.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -88,7 +90,8 @@ absl::Status EvaluateTexts(const EvaluateFlags& flags, Session& session) {
     DDPT_RETURN_IF_ERROR(
         CheckSameLength(flags.sources, sources.size(), flags.references, references.size()));
   }
-  FigureOptions options{.language = CodeLanguageOf(flags.language)};
+  FigureOptions options{.language = CodeLanguageOf(flags.language),
+                        .threads = std::max(1u, std::thread::hardware_concurrency())};
   std::optional<WordNet> wordnet;
   if (!flags.wordnet.empty()) {
     DDPT_ASSIGN_OR_RETURN(wordnet, WordNet::Load(flags.wordnet));
@@ -114,7 +117,8 @@ absl::Status EvaluateTexts(const EvaluateFlags& flags, Session& session) {
 
 absl::Status Evaluate(EvaluateFlags& flags, Session& session) {
   if (flags.prompts.wanted()) {
-    return flags.prompts.Run(flags.pass.request.decoding(), flags.resample, session);
+    return flags.prompts.Run(flags.pass.request.decoding(), flags.resample, flags.language,
+                             session);
   }
   if (flags.pass.problems.empty() && flags.predictions.empty()) {
     return absl::InvalidArgumentError(
@@ -182,7 +186,7 @@ void AddEvaluateCommand(CLI::App& app, Session& session) {
           "Also write each example's n-gram counts of BLEU-4 and chrF to this file, JSON Lines")
       ->needs(predictions);
   AddLanguageFlag(*command, flags->language, {"python", "javascript", "java", "c", "cpp"})
-      ->description("Of the code: scores it by CodeBLEU too");
+      ->description("Of the code of --predictions or --data: scores it by CodeBLEU too");
   command->add_option("--sources", flags->sources,
                       "The instructions, JSON Lines in the same order; --counts tells them too");
   if (std::filesystem::exists(absl::StrCat(WordNet::kFolder, "/index.noun"))) {

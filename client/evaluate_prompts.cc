@@ -95,14 +95,16 @@ CLI::Option* PromptEvaluation::Add(CLI::App& command) {
           [this](const std::vector<std::string>& names) {
             request_.mutable_metrics()->Assign(names.begin(), names.end());
           },
-          "Of --data: nll, or a figure named below; default all")
+          "Of --data: nll, or a figure named below; default all, those of CodeBLEU with --language")
       ->needs(data);
   return data;
 }
 
 absl::Status PromptEvaluation::Run(const v1::DecodingOptions& decoding,
-                                   const ResampleOptions& resample, Session& session) {
+                                   const ResampleOptions& resample, const std::string& language,
+                                   Session& session) {
   *request_.mutable_decoding() = decoding;
+  request_.set_language(language);
   request_.set_bootstrap(resample.resamples);
   request_.set_seed(resample.seed);
   for (const std::string& words : contenders_) {

@@ -25,9 +25,10 @@ class PromptEvaluation {
   // Whether --data was given.
   bool wanted() const { return !data_.empty(); }
   // Uploads the data, asks for the evaluation, shows how far it is, prints the table. Asked again
-  // after an interruption it goes on where it was. A FieldError names the contender.
+  // after an interruption it goes on where it was. `language`: of the code, for CodeBLEU; "": none.
+  // A FieldError names the contender.
   absl::Status Run(const v1::DecodingOptions& decoding, const ResampleOptions& resample,
-                   Session& session);
+                   const std::string& language, Session& session);
 
  private:
   std::string data_;

@@ -16,6 +16,7 @@ constexpr int kMaxContenders = 32;
 constexpr size_t kMaxName = 64;
 constexpr uint32_t kMaxReplicates = 100'000;
 constexpr uint32_t kDefaultReplicates = 1000;
+constexpr uint64_t kMaxOutcomes = 200'000;
 
 struct NllCounts {
   double nll = 0, tokens = 0;
@@ -55,18 +56,35 @@ std::vector<double> Column(const std::vector<Row>& rows, size_t place) {
   return column;
 }
 
-}  // namespace
-
-std::vector<std::string> EvaluationColumns() {
+// All columns that there are.
+std::vector<std::string> AllColumns(bool with_language) {
   std::vector<std::string> columns = {kNll};
-  columns.insert(columns.end(), kFigureNames.begin(), kFigureNames.begin() + kTextFigures);
+  columns.insert(columns.end(), kFigureNames.begin(),
+                 kFigureNames.begin() + (with_language ? kFigureNames.size() : kTextFigures));
   return columns;
 }
 
 std::vector<std::string> ColumnsOf(const v1::EvaluateRequest& request) {
-  if (request.metrics().empty()) return EvaluationColumns();
+  if (request.metrics().empty()) return AllColumns(!request.language().empty());
   return {request.metrics().begin(), request.metrics().end()};
 }
+
+absl::Status CheckColumns(const v1::EvaluateRequest& request) {
+  const auto has = [](const std::vector<std::string>& columns, const std::string& metric) {
+    return std::find(columns.begin(), columns.end(), metric) != columns.end();
+  };
+  for (const std::string& metric : request.metrics()) {
+    if (!has(AllColumns(/*with_language=*/true), metric)) {
+      return FieldError("metrics", absl::StrCat("there is no \"", metric, "\""));
+    }
+    if (!has(AllColumns(!request.language().empty()), metric)) {
+      return FieldError("metrics", absl::StrCat("\"", metric, "\" needs a language"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status ValidateEvaluation(const v1::EvaluateRequest& request) {
   if (request.contenders().empty() || request.contenders_size() > kMaxContenders) {
@@ -90,12 +108,11 @@ absl::Status ValidateEvaluation(const v1::EvaluateRequest& request) {
   if (request.data_case() == v1::EvaluateRequest::kDatasetDigest) {
     DDPT_RETURN_IF_ERROR(CheckDigest("dataset_digest", request.dataset_digest()));
   }
-  const std::vector<std::string> columns = EvaluationColumns();
-  for (const std::string& metric : request.metrics()) {
-    if (std::find(columns.begin(), columns.end(), metric) == columns.end()) {
-      return FieldError("metrics", absl::StrCat("there is no \"", metric, "\""));
-    }
+  if (!request.language().empty() && !CodeLanguageOf(request.language())) {
+    return FieldError("language", absl::StrCat("\"", request.language(),
+                                               "\" is none of python, javascript, java, c, cpp"));
   }
+  DDPT_RETURN_IF_ERROR(CheckColumns(request));
   if (request.bootstrap() > kMaxReplicates) {
     return FieldError("bootstrap",
                       absl::StrCat(request.bootstrap(), " is outside 0..", kMaxReplicates));
@@ -106,7 +123,24 @@ absl::Status ValidateEvaluation(const v1::EvaluateRequest& request) {
   return FromProto(request.decoding(), /*positions_left=*/1).status();
 }
 
-std::vector<v1::EvaluateResponse::Cell> TableOf(
+absl::Status CheckEvaluationData(const v1::EvaluateRequest& request, const Dataset& data) {
+  const auto contenders = static_cast<uint64_t>(request.contenders_size());
+  if (contenders * data.examples.size() > kMaxOutcomes) {
+    return FieldError("data", absl::StrCat(data.examples.size(), " examples under ", contenders,
+                                           " contenders are more than ", kMaxOutcomes));
+  }
+  if (request.language().empty()) return absl::OkStatus();
+  for (size_t i = 0; i < data.examples.size(); ++i) {
+    if (const size_t bytes = data.examples[i].code.size(); bytes > SyntaxTree::kMaxBytes) {
+      return FieldError("language",
+                        absl::StrCat("example ", i + 1, ": code of ", bytes, " bytes; at most ",
+                                     SyntaxTree::kMaxBytes, " are parsed"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<v1::EvaluateResponse::Cell>> TableOf(
     const v1::EvaluateRequest& request, const Dataset& data,
     const std::map<EvaluationLog::Place, EvaluationOutcome>& outcomes) {
   const ResampleOptions resample = ResampleOf(request);
@@ -121,14 +155,18 @@ std::vector<v1::EvaluateResponse::Cell> TableOf(
       codes.push_back(outcome.code);
       nll.push_back({outcome.nll, static_cast<double>(outcome.tokens)});
     }
-    // Figures that need no language have no errors.
-    const std::vector<ExampleCounts> counts = CountExamples(codes, references).value();
-    const Figures figures = FiguresOf(Sum(counts));
-    const std::vector<Figures> resampled = ResampledFigures(counts, resample);
+    const std::string& name = request.contenders(static_cast<int>(contender)).name();
+    const auto counts =
+        CountExamples(codes, references, {.language = CodeLanguageOf(request.language())});
+    if (!counts.ok()) {
+      return FieldError("language",
+                        absl::StrCat("contender \"", name, "\", ", counts.status().message()));
+    }
+    const Figures figures = FiguresOf(Sum(*counts));
+    const std::vector<Figures> resampled = ResampledFigures(*counts, resample);
     NllCounts sum;
     for (const NllCounts& one : nll) sum += one;
     for (const std::string& column : ColumnsOf(request)) {
-      const std::string& name = request.contenders(static_cast<int>(contender)).name();
       if (column == kNll) {
         const std::span<const NllCounts> all = nll;
         table.push_back(

@@ -11,21 +11,20 @@
 
 namespace ddpt {
 
-// Names of the columns of an evaluation: "nll" (nats a token of the references), then the figures
-// that need no language.
-std::vector<std::string> EvaluationColumns();
-
 // What of an EvaluateRequest can be checked without data: 1..32 contenders with names of their own
-// of 1..64 bytes, columns that there are, decoding, 0..100,000 replicates. A FieldError names the
-// field. Pure.
+// of 1..64 bytes, a language that is known or none, columns that there are then, decoding,
+// 0..100,000 replicates. A FieldError names the field. Pure.
 absl::Status ValidateEvaluation(const v1::EvaluateRequest& request);
 
-// The columns asked for, all where none is.
-std::vector<std::string> ColumnsOf(const v1::EvaluateRequest& request);
+// Whether its data suit a request: at most 200,000 answers, and no code that is too long for its
+// language's parser. A FieldError names the field. Pure.
+absl::Status CheckEvaluationData(const v1::EvaluateRequest& request, const Dataset& data);
 
-// The table of a finished evaluation: each contender under each column, with 95 % intervals where
-// there are replicates. `outcomes` has every contender and example.
-std::vector<v1::EvaluateResponse::Cell> TableOf(
+// The table of a finished evaluation: each contender under each column that was asked for, with
+// 95 % intervals where there are replicates. Where none was: "nll" (nats a token of the
+// references), the figures that need no language, and with one those that do. `outcomes` has every
+// contender and example. A FieldError where an answer cannot be parsed. Blocks.
+absl::StatusOr<std::vector<v1::EvaluateResponse::Cell>> TableOf(
     const v1::EvaluateRequest& request, const Dataset& data,
     const std::map<EvaluationLog::Place, EvaluationOutcome>& outcomes);
 

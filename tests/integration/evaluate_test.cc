@@ -130,6 +130,33 @@ TEST_F(EvaluateTest, OnlyTheMetricsAskedFor) {
   EXPECT_EQ(Run(request).messages.back().table_size(), 2);
 }
 
+TEST_F(EvaluateTest, WithALanguageThereIsCodeBleu) {
+  v1::EvaluateRequest request = SmallEvaluation();
+  request.set_language("python");
+  const Evaluated evaluated = Run(request);
+  ASSERT_TRUE(evaluated.status.ok()) << evaluated.status;
+  EXPECT_EQ(evaluated.messages.back().table_size(), 2 * (1 + int{kFigureNames.size()}));
+  const auto& compat = evaluated.Cell("none", "code_bleu");
+  EXPECT_LE(compat.low(), compat.value());
+  EXPECT_GE(compat.high(), compat.value());
+  // Every reference has data flow.
+  EXPECT_LE(evaluated.Cell("none", "code_bleu_strict").value(), compat.value());
+}
+
+TEST_F(EvaluateTest, WithoutALanguageThereIsNone) {
+  EXPECT_EQ(Run(SmallEvaluation()).messages.back().table_size(), 2 * (1 + int{kTextFigures}));
+}
+
+TEST_F(EvaluateTest, TheLanguageChangesNoOutcome) {
+  v1::EvaluateRequest request = SmallEvaluation();
+  request.add_metrics("chrf");
+  const std::string table = Run(request).Table();
+  request.set_language("javascript");
+  const Evaluated again = Run(request);
+  EXPECT_EQ(again.messages.size(), 1u);  // all outcomes were there
+  EXPECT_EQ(again.Table(), table);
+}
+
 TEST_F(EvaluateTest, OneThatWasCancelledGoesOnAndGivesTheSameTable) {
   const v1::EvaluateRequest request = SmallEvaluation();
   EXPECT_EQ(Run(request, /*most=*/1).status.code(), absl::StatusCode::kCancelled);
@@ -166,6 +193,14 @@ TEST_F(EvaluateTest, BadRequestsAreRefusedWithTheirField) {
   expect("contenders.name", "comes twice",
          [](auto& request) { request.mutable_contenders(1)->set_name("none"); });
   expect("metrics", "no \"fun\"", [](auto& request) { request.add_metrics("fun"); });
+  expect("metrics", "\"code_bleu\" needs a language",
+         [](auto& request) { request.add_metrics("code_bleu"); });
+  expect("language", "\"cobol\" is none of python, javascript, java, c, cpp",
+         [](auto& request) { request.set_language("cobol"); });
+  expect("language", "example 1: code of 65537 bytes", [](auto& request) {
+    request.set_language("c");
+    request.mutable_examples()->mutable_examples(0)->set_code(std::string(65'537, 'x'));
+  });
   expect("bootstrap", "0..100000", [](auto& request) { request.set_bootstrap(100'001); });
   expect("decoding.n", "is not 1", [](auto& request) { request.mutable_decoding()->set_n(2); });
   expect("decoding.temperature", "0..10",
