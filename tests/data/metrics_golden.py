@@ -27,7 +27,6 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-FIGURES = ["conala", "codexglue", "huggingface", "sacrebleu", "chrf", "rouge_l", "meteor"]
 PAIRS = 500
 COUNTS = BLEU(tokenize="none", smooth_method="none", force=True)
 SACREBLEU = BLEU(force=True)
@@ -206,17 +205,26 @@ def mean(score, pairs):
     return sum(score(*pair) for pair in pairs) / len(pairs)
 
 
-def figures(pairs, sacrebleu):
+def corpus(scorer, pairs):
     predictions, references = (list(side) for side in zip(*pairs))
-    values = [
-        unsmoothed(counts(pairs, conala)),
-        add_one(counts(pairs, lambda code: " ".join(code.split()))),
-        add_one(counts(pairs, Tokenizer13a())),
-        sacrebleu.corpus_score(predictions, [references]).score,
-        CHRF_2.corpus_score(predictions, [references]).score,
-        mean(rouge_l, pairs),
-        mean(meteor, pairs),
-    ]
+    return scorer.corpus_score(predictions, [references]).score
+
+
+def scorers(sacrebleu):
+    """What gives each figure of pairs, by its name."""
+    return {
+        "conala": lambda pairs: unsmoothed(counts(pairs, conala)),
+        "codexglue": lambda pairs: add_one(counts(pairs, lambda code: " ".join(code.split()))),
+        "huggingface": lambda pairs: add_one(counts(pairs, Tokenizer13a())),
+        "sacrebleu": lambda pairs: corpus(sacrebleu, pairs),
+        "chrf": lambda pairs: corpus(CHRF_2, pairs),
+        "rouge_l": lambda pairs: mean(rouge_l, pairs),
+        "meteor": lambda pairs: mean(meteor, pairs),
+    }
+
+
+def figures(pairs, sacrebleu):
+    values = [score(pairs) for score in scorers(sacrebleu).values()]
     return [None if value is None else round(value, 4) for value in values]
 
 
@@ -225,7 +233,7 @@ def main():
     examples = [[*pair, *figures([pair], SENTENCE_BLEU)] for pair in drawn]
     words = WORDS.split() + [base + ending for base in BASES for ending in ENDINGS]
     parts = [
-        f"\"figures\": {json.dumps(FIGURES)}",
+        f"\"figures\": {json.dumps(list(scorers(SACREBLEU)))}",
         f"\"corpus\": {json.dumps(figures(drawn, SACREBLEU))}",
         "\"examples\": [\n" + ",\n".join(json.dumps(example, ensure_ascii=False) for example in examples) + "\n]",
         "\"synonyms\": [\n" + ",\n".join(map(json.dumps, synonym_meteors())) + "\n]",
