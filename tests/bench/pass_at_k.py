@@ -2,35 +2,50 @@
 """How much of the embedded model's code works, under no prompt, the manual wordings, prompt tuning and DDPT: pass@k on the test
 examples of tasks of deploy/tiny, whose programs are run.
 
-    pass_at_k.py [--tasks NAME ...] [--problems N] [--samples N] [--k K ...] [--temperature T] [--seed N]
+    pass_at_k.py --cells DIR [--tasks NAME ...] [--problems N] [--samples N] [--k K ...] [--temperature T] [--seeds N ...] [--report]
 
-The problems of a task are the first N (default 68, one of each intent) of those of its examples that can be run (ddpt-corpus
---problems), of the test examples that RESULTS.md reports: no setting was chosen on them. Settings of training are those of
-tiny_tasks.py. Every kind of prompt draws the same number of samples of each problem at one temperature, from the same seeds; the
-seed is that of training, of the prompt and of the tokens. Intervals are 95 % by bootstrap over the problems, differences paired.
-Prints a table in Markdown. Python's standard library only."""
+The problems of a task are the first N (default 34) of those of its examples that can be run (ddpt-corpus --problems), of the test
+examples that RESULTS.md reports: no setting was chosen on them. Settings of training are those of tiny_tasks.py. Every kind of
+prompt draws the same number of samples of each problem at one temperature, from the same seeds; a seed is that of training, of the
+prompt and of the tokens.
+
+A cell is one task under one kind of prompt and one seed; it is kept in DIR as a file, so that a run that was interrupted goes on
+where it stopped. Figures are means over the seeds, intervals 95 % by bootstrap over the problems (10,000 resamples), differences
+paired. Prints a table in Markdown. Python's standard library only."""
 
 import argparse
+import itertools
 import json
+import math
+import pathlib
+import random
 import subprocess
 
 import prompt_table as table
 
 DEFINITION = json.loads((table.ROOT / "deploy/tiny/tasks.json").read_text())
 TASKS = {task["name"]: task for task in DEFINITION["tasks"]}
+RUN = ["pyline", "pydef", "house", "sql", "mixed", "mix5"]  # what Python runs, all of it or in part
 STEPS = {"house": 350, "mixed": 800, "mix5": 800}  # else 200
+TRAINED = ["prompt tuning", "DDPT"]
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--tasks", nargs="+", choices=["pyline", "pydef", "sql", "house", "mixed", "mix5"], default=["house", "mixed"])
-    parser.add_argument("--problems", type=int, default=68)
+    parser.add_argument("--cells", required=True, type=pathlib.Path)
+    parser.add_argument("--tasks", nargs="+", choices=RUN, default=RUN)
+    parser.add_argument("--problems", type=int, default=34)
     parser.add_argument("--samples", type=int, default=5)
     parser.add_argument("--k", type=int, nargs="+", default=[1, 5])
     parser.add_argument("--temperature", type=float, default=0.8)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, help="of training; default: those of tiny_tasks.py")
+    parser.add_argument("--report", action="store_true", help="only print the cells that are there")
     return parser.parse_args()
+
+
+def kinds(task):
+    return ["none", *(f"manual {number}" for number in range(1, 1 + len(TASKS[task]["manual"]))), *TRAINED]
 
 
 def problems(task, count):
@@ -41,52 +56,82 @@ def problems(task, count):
     return path
 
 
-def prompts(task, options):
-    """(kind of prompt, its flags), trained where it must be."""
-    yield "none", ()
-    for number, words in enumerate(TASKS[task]["manual"], 1):
-        yield f"manual {number}", ("--prompt-text", words)
-    for method in ("prompt tuning", "DDPT"):
-        name = table.name_of(task, method, options.seed)
-        table.train(name, table.METHODS[method], options.seed, "--steps", options.steps or STEPS.get(task, 200),
-                    "--data", table.corpus(task, "train"), "--validation-data", table.corpus(task, "validation"),
-                    "--max-prompt-rms", 4)
-        yield method, ("--task", name, "--prompt-seed", options.seed)
+def prompt(task, kind, seed, options):
+    """The flags of a kind of prompt, which is trained where it must be."""
+    if kind == "none":
+        return ()
+    if kind in TRAINED:
+        name = table.name_of(task, kind, seed)
+        table.train(name, table.METHODS[kind], seed, "--steps", options.steps or STEPS.get(task, 200),
+                    "--data", table.corpus(task, "train"), "--validation-data", table.corpus(task, "validation"), "--max-prompt-rms", 4)
+        return "--task", name, "--prompt-seed", seed
+    return "--prompt-text", TASKS[task]["manual"][int(kind[-1]) - 1]
 
 
-def cell(value, interval, sign=""):
-    low, high = interval
-    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+def measure(task, kind, seed, options):
+    """How many samples of each problem passed."""
+    file, out = problems(task, options.problems), table.state() / "judged.jsonl"
+    report = json.loads(table.ddpt("--json", "evaluate", "--problems", file, "--samples", options.samples, "--k", 1, "--resamples", 0,
+                                   "--temperature", options.temperature, "--decoding-seed", seed, "--out", out,
+                                   *prompt(task, kind, seed, options)))
+    passed = dict.fromkeys((problem["task_id"] for problem in table.read_lines(file.read_text())), 0)
+    for sample in table.read_lines(out.read_text()):
+        passed[sample["task_id"]] += sample["outcome"] == "passed"
+    return {"passed": list(passed.values()), "samples": options.samples, "programs_per_second": report["programs_per_second"]}
 
 
-def above_none(row, name):
-    if "difference" not in row:
-        return "–", "–"
-    difference = row["difference"][name]
-    return cell(difference["value"], difference["interval"], "+"), f"{difference['p']:.3f}"
+def pass_at(k, passed, samples):
+    """The chance that of k samples one passes, estimated without bias (Chen et al. 2021)."""
+    return 1 - math.comb(samples - passed, k) / math.comb(samples, k)
+
+
+def by_problem(cells, k):
+    """Of each problem pass@k, the mean over the seeds."""
+    columns = zip(*(cell["passed"] for cell in cells))
+    return [sum(pass_at(k, passed, cell["samples"]) for passed, cell in zip(column, cells)) / len(cells) for column in columns]
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def cell(values, draws, sign=""):
+    low, high = table.interval([mean([values[i] for i in draw]) for draw in draws])
+    return f"{mean(values):{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 def report(task, options):
-    file, none = problems(task, options.problems), table.state() / f"{task}.none.jsonl"
-    rows = []
-    for kind, flags in prompts(task, options):
-        against = () if kind == "none" else ("--against", none)
-        out = none if kind == "none" else table.state() / f"{task}.{table.name_of(kind)}.jsonl"
-        rows.append((kind, json.loads(table.ddpt(
-            "--json", "evaluate", "--problems", file, "--samples", options.samples, "--k", *options.k, "--temperature",
-            options.temperature, "--decoding-seed", options.seed, "--out", out, *against, *flags))))
-    names = [f"pass@{k}" for k in options.k]
-    first = rows[0][1]
-    print(f"\n### {task}: {TASKS[task]['description']}\n\n{first['problems']} problems, {options.samples} samples of each at temperature "
-          f"{options.temperature}, seed {options.seed}.\n")
-    table.print_lines(["Prompt", *names, f"{names[0]} above none", "p", "programs a second"],
-                      ([kind, *(cell(row[name], row["intervals"][name]) for name in names), *above_none(row, names[0]),
-                        f"{row['programs_per_second']:.1f}"] for kind, row in rows))
+    rows = {}
+    for kind in kinds(task):
+        paths = [table.path_of(options.cells, task, kind, seed) for seed in options.seeds]
+        cells = [json.loads(path.read_text()) for path in paths if path.exists()]
+        if cells:
+            rows[kind] = cells
+    if "none" not in rows:
+        return
+    count = len(rows["none"][0]["passed"])
+    generator = random.Random(0)
+    draws = [generator.choices(range(count), k=count) for _ in range(table.RESAMPLES)]
+    none = by_problem(rows["none"], options.k[0])
+    print(f"\n### {task}: {TASKS[task]['description']}\n\n{count} problems, {rows['none'][0]['samples']} samples of each and seed.\n")
+
+    def line(kind, cells):
+        first = by_problem(cells, options.k[0])
+        above = cell([ours - its for ours, its in zip(first, none)], draws, "+") if kind != "none" else "–"
+        return [kind, str(len(cells)), *(cell(by_problem(cells, k), draws) for k in options.k), above,
+                f"{mean([one['programs_per_second'] for one in cells]):.1f}"]
+
+    table.print_lines(["Prompt", "seeds", *(f"pass@{k}" for k in options.k), f"pass@{options.k[0]} above none", "programs a second"],
+                      (line(kind, cells) for kind, cells in rows.items()))
 
 
 def main():
     options = parse()
-    table.with_server()
+    if not options.report:
+        table.with_server()
+        for task, seed in itertools.product(options.tasks, options.seeds):
+            table.fill(options.cells, ((task, kind, seed, lambda task=task, kind=kind, seed=seed: measure(task, kind, seed, options))
+                                       for kind in kinds(task)))
     for task in options.tasks:
         report(task, options)
 
