@@ -115,9 +115,11 @@ class MutationTest : public testing::Test {
 void MutationTest::Restore() {
   DenoiserSpec conditional = SmallSpec();
   conditional.condition_width = 16;
-  ASSERT_TRUE(server_.Import(kKept, DenoiserFile(SmallSpec(), 1)).ok());
-  ASSERT_TRUE(server_.Import("small", DenoiserFile(SmallSpec(), 1)).ok());
-  ASSERT_TRUE(server_.Import("conditional", DenoiserFile(conditional, 1)).ok());
+  for (const auto& [task, spec] :
+       {std::pair(kKept, SmallSpec()), {"small", SmallSpec()}, {"conditional", conditional}}) {
+    const auto imported = server_.Import(task, DenoiserFile(spec, 1));
+    ASSERT_TRUE(imported.ok()) << task << ": " << imported.status();
+  }
   const auto jobs = training_.List("", 200, "");
   ASSERT_TRUE(jobs.ok()) << jobs.status();
   for (const v1::TrainingJob& job : jobs->jobs()) {
