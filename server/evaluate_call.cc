@@ -19,6 +19,8 @@
 namespace ddpt {
 namespace {
 
+constexpr uint64_t kMaxOutcomes = 200'000;
+
 std::string Numbered(uint64_t example) { return absl::StrCat("example ", example + 1); }
 
 }  // namespace
@@ -60,9 +62,12 @@ absl::Status EvaluateCall::Begin() {
 
 absl::Status EvaluateCall::Run() {
   DDPT_ASSIGN_OR_RETURN(const Dataset data, ReadData());
-  DDPT_RETURN_IF_ERROR(CheckEvaluationData(request_, data));
   const auto contenders = static_cast<uint32_t>(request_.contenders_size());
   const uint64_t total = contenders * data.examples.size();
+  if (total > kMaxOutcomes) {
+    return FieldError("data", absl::StrCat(data.examples.size(), " examples under ", contenders,
+                                           " contenders are more than ", kMaxOutcomes));
+  }
   DDPT_ASSIGN_OR_RETURN(const std::string key, Key(data));
   DDPT_ASSIGN_OR_RETURN(const auto log, EvaluationLog::Open(resources_.directory, key));
   prompts_.resize(contenders);

@@ -16,7 +16,6 @@ constexpr int kMaxContenders = 32;
 constexpr size_t kMaxName = 64;
 constexpr uint32_t kMaxReplicates = 100'000;
 constexpr uint32_t kDefaultReplicates = 1000;
-constexpr uint64_t kMaxOutcomes = 200'000;
 
 struct NllCounts {
   double nll = 0, tokens = 0;
@@ -121,23 +120,6 @@ absl::Status ValidateEvaluation(const v1::EvaluateRequest& request) {
     return FieldError("decoding.n", absl::StrCat(request.decoding().n(), " is not 1"));
   }
   return FromProto(request.decoding(), /*positions_left=*/1).status();
-}
-
-absl::Status CheckEvaluationData(const v1::EvaluateRequest& request, const Dataset& data) {
-  const auto contenders = static_cast<uint64_t>(request.contenders_size());
-  if (contenders * data.examples.size() > kMaxOutcomes) {
-    return FieldError("data", absl::StrCat(data.examples.size(), " examples under ", contenders,
-                                           " contenders are more than ", kMaxOutcomes));
-  }
-  if (request.language().empty()) return absl::OkStatus();
-  for (size_t i = 0; i < data.examples.size(); ++i) {
-    if (const size_t bytes = data.examples[i].code.size(); bytes > SyntaxTree::kMaxBytes) {
-      return FieldError("language",
-                        absl::StrCat("example ", i + 1, ": code of ", bytes, " bytes; at most ",
-                                     SyntaxTree::kMaxBytes, " are parsed"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<v1::EvaluateResponse::Cell>> TableOf(

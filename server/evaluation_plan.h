@@ -16,10 +16,6 @@ namespace ddpt {
 // 0..100,000 replicates. A FieldError names the field. Pure.
 absl::Status ValidateEvaluation(const v1::EvaluateRequest& request);
 
-// Whether its data suit a request: at most 200,000 answers, and no code that is too long for its
-// language's parser. A FieldError names the field. Pure.
-absl::Status CheckEvaluationData(const v1::EvaluateRequest& request, const Dataset& data);
-
 // The table of a finished evaluation: each contender under each column that was asked for, with
 // 95 % intervals where there are replicates. Where none was: "nll" (nats a token of the
 // references), the figures that need no language, and with one those that do. `outcomes` has every

@@ -131,7 +131,11 @@ class FlowReader {
   }
 
   FlowEdge& NewEdge(uint32_t token, bool computed) {
-    return edges_.emplace_back(names_[token], tokens_.tokens[token].place, computed);
+    FlowEdge& edge = edges_.emplace_back();
+    edge.name = names_[token];
+    edge.place = tokens_.tokens[token].place;
+    edge.computed = computed;
+    return edge;
   }
 
   void Add(uint32_t token, bool computed, Tokens sources) {

@@ -43,6 +43,7 @@ class ImageTest(unittest.TestCase):
     def test_licences_of_what_is_built_in_come_along(self):
         with tempfile.TemporaryDirectory() as name:
             root = pathlib.Path(name)
+            (root / "release").mkdir()
             for path in ("tree-sitter/tree-sitter-c/LICENSE", "libtorch/torch-2.11.0.dist-info/licenses/LICENSE"):
                 (root / path).parent.mkdir(parents=True)
                 (root / path).write_text(path)

@@ -197,10 +197,6 @@ TEST_F(EvaluateTest, BadRequestsAreRefusedWithTheirField) {
          [](auto& request) { request.add_metrics("code_bleu"); });
   expect("language", "\"cobol\" is none of python, javascript, java, c, cpp",
          [](auto& request) { request.set_language("cobol"); });
-  expect("language", "example 1: code of 65537 bytes", [](auto& request) {
-    request.set_language("c");
-    request.mutable_examples()->mutable_examples(0)->set_code(std::string(65'537, 'x'));
-  });
   expect("bootstrap", "0..100000", [](auto& request) { request.set_bootstrap(100'001); });
   expect("decoding.n", "is not 1", [](auto& request) { request.mutable_decoding()->set_n(2); });
   expect("decoding.temperature", "0..10",
