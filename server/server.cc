@@ -378,7 +378,7 @@ absl::Status Server::Impl::ServeMetrics() {
     metrics_.Ready(Ready().ok());
     metrics_.StreamPoolThreads(pool_->busy(), pool_->threads());
     metrics_.TrainCheckpointAge();
-    if (base_) metrics_.KvCacheUsage(KvCacheUsage());
+    metrics_.KvCacheUsage(KvCacheUsage());
     if (const auto memory = ReadDeviceMemory(device_)) {
       metrics_.GpuMemory(memory->used, memory->total);
     }
@@ -451,8 +451,12 @@ size_t Server::Impl::KvCacheBytes() const {
   return memory ? (memory->total - memory->used) / 2 : kKvCacheBytes;
 }
 
-// What is kept of instructions for later gives way by itself.
+// What is kept of instructions for later gives way by itself. While the model is loaded nothing is.
 double Server::Impl::KvCacheUsage() const {
+  {
+    std::lock_guard lock(mutex_);
+    if (!serving_ || !base_) return 0;
+  }
   const size_t kept = prefix_cache_->bytes(), held = base_->model->kv_bytes();
   return static_cast<double>(held - std::min(kept, held)) / static_cast<double>(kv_row_bytes_);
 }
