@@ -196,7 +196,8 @@ const Metrics::Method& Metrics::AddMethod(std::string_view service, std::string_
   const prometheus::Labels rpc = {{"rpc", method->name}};
   method->started = &started_.Add(grpc);
   method->handling_seconds = &handling_seconds_.Add(grpc, kHandling);
-  method->duration_seconds = &duration_seconds_.Add(rpc, kDuration);
+  // Calls that wait for no model need fewer.
+  method->duration_seconds = &duration_seconds_.Add(rpc, queues ? kDuration : kHandling);
   method->queue_seconds = queues ? &queue_seconds_.Add(rpc, kQueue) : nullptr;
   method->waiting = &waiting_.Add(rpc);
   method->running = &running_.Add(rpc);

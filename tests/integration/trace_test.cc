@@ -91,7 +91,7 @@ TEST_F(TraceTest, OfASample) {
   EXPECT_THAT(Below(spans, call), ElementsAre("load", "queue", "sample"));
   attributes = AttributesOf(Find(spans, "sample").attributes());
   EXPECT_EQ(attributes["ddpt.steps"], "100");
-  EXPECT_EQ(attributes["ddpt.batch_width"], "1");
+  EXPECT_EQ(attributes["ddpt.count"], "1");
 }
 
 TEST_F(TraceTest, OfAGenerate) {
