@@ -265,6 +265,10 @@ absl::StatusOr<v1::DetokenizeResponse> Client::Detokenize(const v1::DetokenizeRe
   return impl_->Unary(*impl_->model, &v1::ModelService::Stub::Detokenize, request);
 }
 
+absl::StatusOr<v1::EmbedTokensResponse> Client::EmbedTokens(const v1::EmbedTokensRequest& request) {
+  return impl_->Unary(*impl_->model, &v1::ModelService::Stub::EmbedTokens, request);
+}
+
 absl::StatusOr<v1::TrainingJob> Client::Train(const v1::TrainRequest& request) {
   return impl_->Unary(*impl_->training, &v1::TrainingService::Stub::Train, request);
 }

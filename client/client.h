@@ -94,6 +94,7 @@ class Client {
   absl::StatusOr<v1::ModelInfo> GetModel();
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request);
   absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request);
+  absl::StatusOr<v1::EmbedTokensResponse> EmbedTokens(const v1::EmbedTokensRequest& request);
 
   // TrainingService.
   absl::StatusOr<v1::TrainingJob> Train(const v1::TrainRequest& request);

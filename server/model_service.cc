@@ -5,12 +5,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/model/nearest_tokens.h"
+#include "server/convert.h"
 
 namespace ddpt {
 namespace {
 
 constexpr char kService[] = "ddpt.v1.ModelService";
-constexpr int kDetokenizeLimit = 1 << 20;
+constexpr int kDetokenizeLimit = 1 << 20, kEmbedLimit = 1024;
 
 void FillStack(const ModelGeometry::Stack& stack, v1::ModelInfo::Stack* out) {
   out->set_width(static_cast<uint32_t>(stack.width));
@@ -41,12 +43,14 @@ void FillInfo(const BaseModel& base, v1::ModelInfo* info) {
 
 }  // namespace
 
-ModelService::ModelService(Calls& calls, std::shared_ptr<const BaseModel> base)
+ModelService::ModelService(Calls& calls, std::shared_ptr<const BaseModel> base, StreamPool& pool)
     : calls_(calls),
       base_(std::move(base)),
+      pool_(pool),
       get_(calls.metrics().AddMethod(kService, "GetModel", "unary", /*queues=*/false)),
       tokenize_(calls.metrics().AddMethod(kService, "Tokenize", "unary", /*queues=*/false)),
-      detokenize_(calls.metrics().AddMethod(kService, "Detokenize", "unary", /*queues=*/false)) {}
+      detokenize_(calls.metrics().AddMethod(kService, "Detokenize", "unary", /*queues=*/false)),
+      embed_(calls.metrics().AddMethod(kService, "EmbedTokens", "unary", /*queues=*/false)) {}
 
 grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* context,
                                                  const v1::GetModelRequest*,
@@ -87,6 +91,32 @@ grpc::ServerUnaryReactor* ModelService::Detokenize(grpc::CallbackServerContext* 
                                                 request->skip_special()));
     return absl::OkStatus();
   });
+}
+
+grpc::ServerUnaryReactor* ModelService::EmbedTokens(grpc::CallbackServerContext* context,
+                                                    const v1::EmbedTokensRequest* request,
+                                                    v1::EmbedTokensResponse* response) {
+  auto* call = new UnaryCall(calls_, embed_, *context);
+  const auto embed = [=, this]() -> absl::Status {
+    const auto& ids = request->token_ids().ids();
+    if (ids.empty() || ids.size() > kEmbedLimit) {
+      return FieldError("token_ids", absl::StrCat(ids.size(), " ids are not 1..", kEmbedLimit));
+    }
+    const int64_t vocabulary = base_->model->geometry().vocabulary_size;
+    for (const uint32_t id : ids) {
+      if (id >= vocabulary) {
+        return FieldError("token_ids",
+                          absl::StrCat("id ", id, " is outside the vocabulary of ", vocabulary));
+      }
+      response->add_tokens(base_->tokenizer->HasToken(id)
+                               ? base_->tokenizer->Decode({&id, 1}, /*skip_special=*/false)
+                               : "");
+    }
+    ToProto(TokenVectors(*base_->model, {ids.data(), static_cast<size_t>(ids.size())}),
+            DataType::kFloat32, response->mutable_embedding());
+    return absl::OkStatus();
+  };
+  return call->RunBlocking("", embed, &pool_);
 }
 
 }  // namespace ddpt

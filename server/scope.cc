@@ -22,6 +22,7 @@ std::optional<Scope> ScopeOf(std::string_view method) {
       {"ddpt.v1.CodeService/Score", Scope::kSample},
       {"ddpt.v1.EvaluationService/Evaluate", Scope::kSample},
       {"ddpt.v1.ModelService/Detokenize", Scope::kSample},
+      {"ddpt.v1.ModelService/EmbedTokens", Scope::kSample},
       {"ddpt.v1.ModelService/GetModel", Scope::kRead},
       {"ddpt.v1.ModelService/Tokenize", Scope::kSample},
       {"ddpt.v1.PromptService/Describe", Scope::kRead},

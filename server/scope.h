@@ -7,7 +7,7 @@ namespace ddpt {
 
 // What a token may be good for. No scope includes another.
 //   read    lists, Describe, GetModel, jobs' state, reflection
-//   sample  Sample, Replay, Generate, Score, Evaluate, Tokenize, Detokenize
+//   sample  Sample, Replay, Generate, Score, Evaluate, Tokenize, Detokenize, EmbedTokens
 //   train   Train, UploadDataset, CancelJob
 //   admin   ImportTask, PromoteTask, RollbackTask, DeleteTask
 enum class Scope { kRead, kSample, kTrain, kAdmin };

@@ -302,7 +302,7 @@ absl::Status Server::Impl::OpenServices() {
                                      .batch_invariant = config_.batch_invariant == "on",
                                      .prefix_cache = prefix_cache_},
                            .stream_buffer_bytes = config_.stream_buffer_bytes});
-  model_service_ = std::make_unique<ModelService>(*calls_, base_);
+  model_service_ = std::make_unique<ModelService>(*calls_, base_, *pool_);
   DDPT_ASSIGN_OR_RETURN(probe_, PromptProbe::Create(base_, *maker_, *pool_, metrics_, log_));
   DDPT_ASSIGN_OR_RETURN(
       evaluation_service_,

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "absl/strings/str_join.h"
 #include "client/client.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
@@ -118,6 +119,30 @@ TEST_F(ModelTest, SpecialTokensAreLeftOutWhereAskedFor) {
   EXPECT_EQ(client_->Detokenize(request)->text(), "<|endoftext|>");
   request.set_skip_special(true);
   EXPECT_EQ(client_->Detokenize(request)->text(), "");
+}
+
+TEST_F(ModelTest, EmbeddedTokensAreNearestToThemselves) {
+  v1::EmbedTokensRequest request;
+  for (const uint32_t id : Encode("return x")) request.mutable_token_ids()->add_ids(id);
+  const auto embedded = client_->EmbedTokens(request);
+  ASSERT_TRUE(embedded.ok()) << embedded.status();
+  EXPECT_EQ(absl::StrJoin(embedded->tokens(), ""), "return x");
+  EXPECT_EQ(embedded->embedding().shape(1), 16u);
+  v1::DescribeRequest describe;
+  *describe.mutable_prompt()->mutable_embedding() = embedded->embedding();
+  describe.set_neighbours(1);
+  const auto described = client_->Describe(describe);
+  ASSERT_TRUE(described.ok()) << described.status();
+  for (int i = 0; i < described->vectors_size(); ++i) {
+    EXPECT_EQ(described->vectors(i).neighbours(0).token_id(), request.token_ids().ids(i));
+  }
+}
+
+TEST_F(ModelTest, RowsOutsideTheVocabularyAreNotEmbedded) {
+  v1::EmbedTokensRequest request;
+  ExpectRefused(client_->EmbedTokens(request).status(), "token_ids", "0 ids are not 1..1024");
+  request.mutable_token_ids()->add_ids(1'000'000);
+  ExpectRefused(client_->EmbedTokens(request).status(), "token_ids", "id 1000000 is outside");
 }
 
 TEST_F(ModelTest, IdWithoutTokenIsRefused) {

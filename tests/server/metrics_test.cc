@@ -118,7 +118,8 @@ TEST_F(MetricsTest, SeriesStayBelowTwoThousand) {
   const char* const others[] = {"Describe",   "Train",      "UploadDataset", "GetJob",
                                 "ListJobs",   "WatchJob",   "CancelJob",     "ListTasks",
                                 "GetTask",    "ImportTask", "PromoteTask",   "RollbackTask",
-                                "DeleteTask", "GetModel",   "Tokenize",      "Detokenize"};
+                                "DeleteTask", "GetModel",   "Tokenize",      "Detokenize",
+                                "EmbedTokens"};
   std::vector<const Metrics::Method*> methods;
   for (const char* name : queueing)
     methods.push_back(&metrics_.AddMethod("s", name, "unary", true));

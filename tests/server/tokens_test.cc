@@ -81,7 +81,7 @@ TEST(ScopeTest, EveryMethodOfTheContractHasOne) {
   EXPECT_EQ(methods["read"], (Names{"Describe", "GetJob", "GetModel", "GetTask", "ListJobs",
                                     "ListTasks", "WatchJob"}));
   EXPECT_EQ(methods["sample"],
-            (Names{"Detokenize", "Evaluate", "Generate", "Replay", "Sample", "Score", "Tokenize"}));
+            (Names{"Detokenize", "EmbedTokens", "Evaluate", "Generate", "Replay", "Sample", "Score", "Tokenize"}));
 }
 
 TEST(ScopeTest, HealthIsOpenAndWhatIsUnknownIsNot) {
