@@ -150,7 +150,8 @@ Of programs, over all problems:
   pass@k             the chance that of k samples one passes, by the unbiased estimator
 A program is what a problem's prompt, the completion and the problem's suffix make; it runs in a
 sandbox without network, files or other processes, and its tests in another.
-With --json: a key each, and
+With --json of --data: an object of each contender, with value and interval of each figure; else a
+key each, and
   meteor_stages      exact+stem, or exact+stem+wordnet
   language           where given
   examples           how many; or problems, samples, outcomes (how many passed, failed, timed_out,

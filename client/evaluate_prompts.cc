@@ -8,15 +8,19 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "client/evaluation_file.h"
 #include "client/output.h"
 #include "client/progress.h"
 #include "client/prompt_file.h"
 #include "client/session.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/tuning/dataset.h"
 
 namespace ddpt {
 namespace {
@@ -68,7 +72,13 @@ absl::StatusOr<v1::EvaluateRequest::Contender> ParseContender(const std::string&
   v1::PromptSource& prompt = *contender.mutable_prompt();
   if (kind == "none") return contender;
   if (absl::ConsumePrefix(&kind, "task:")) {
-    prompt.set_task(std::string(kind));
+    const std::vector<std::string> parts = absl::StrSplit(kind, absl::MaxSplits('@', 1));
+    prompt.set_task(parts[0]);
+    uint32_t steps = 0;
+    if (parts.size() == 2 && !absl::SimpleAtoi(parts[1], &steps)) {
+      return FieldError("contender", absl::StrCat("\"", parts[1], "\" is no number of steps"));
+    }
+    if (parts.size() == 2) contender.mutable_sampling()->set_steps(steps);
   } else if (absl::ConsumePrefix(&kind, "id:")) {
     prompt.set_prompt_id(std::string(kind));
   } else if (absl::ConsumePrefix(&kind, "text:")) {
@@ -76,8 +86,9 @@ absl::StatusOr<v1::EvaluateRequest::Contender> ParseContender(const std::string&
   } else if (absl::ConsumePrefix(&kind, "file:")) {
     DDPT_ASSIGN_OR_RETURN(*prompt.mutable_embedding(), ReadPrompt(std::string(kind), 0));
   } else {
-    return FieldError("contender", absl::StrCat("\"", words, "\" is not [NAME=]none, task:NAME, ",
-                                                "id:PROMPT_ID, text:WORDS or file:PATH"));
+    return FieldError("contender",
+                      absl::StrCat("\"", words, "\" is not [NAME=]none, ",
+                                   "task:NAME[@STEPS], id:PROMPT_ID, text:WORDS or ", "file:PATH"));
   }
   return contender;
 }
@@ -87,7 +98,8 @@ CLI::Option* PromptEvaluation::Add(CLI::App& command) {
       "--data", data_, "A data set, as for train, whose instructions the server answers");
   command
       .add_option("--contender", contenders_,
-                  "[NAME=]none, task:NAME, id:PROMPT_ID, text:WORDS or file:PATH; again for more")
+                  "[NAME=]none, task:NAME[@STEPS], id:PROMPT_ID, text:WORDS or file:PATH; again "
+                  "for more")
       ->needs(data);
   command
       .add_option_function<std::vector<std::string>>(
@@ -96,6 +108,10 @@ CLI::Option* PromptEvaluation::Add(CLI::App& command) {
             request_.mutable_metrics()->Assign(names.begin(), names.end());
           },
           "Of --data: nll, or a figure named below; default all, those of CodeBLEU with --language")
+      ->needs(data);
+  command
+      .add_option("--outcomes", outcomes_file_,
+                  "Also write the table and the code of each example to this file, for ddpt report")
       ->needs(data);
   return data;
 }
@@ -107,29 +123,64 @@ absl::Status PromptEvaluation::Run(const v1::DecodingOptions& decoding,
   request_.set_language(language);
   request_.set_bootstrap(resample.resamples);
   request_.set_seed(resample.seed);
+  request_.set_language(language);
+  request_.set_outcomes(!outcomes_file_.empty());
   for (const std::string& words : contenders_) {
     DDPT_ASSIGN_OR_RETURN(*request_.add_contenders(), ParseContender(words));
   }
   DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
   DDPT_ASSIGN_OR_RETURN(const v1::Dataset data, client->UploadDataset({}, data_));
   request_.set_dataset_digest(data.digest());
-  Table table;
+  v1::EvaluateResponse all;  // that is worth keeping
   {
     ProgressBar progress(session.err, session.terminal, "evaluating");
     DDPT_RETURN_IF_ERROR(client->Evaluate(request_, [&](const v1::EvaluateResponse& message) {
-      if (!session.json) {
+      if (!session.json && message.outcomes().empty()) {
         progress.Update(message.examples_done(), message.examples_total(), "");
       }
-      if (!message.table().empty()) table = message.table();
+      all.MergeFrom(message);
       return true;
     }));
   }
+  if (!outcomes_file_.empty()) DDPT_RETURN_IF_ERROR(WriteOutcomes(*client, all));
   if (session.json) {
-    PrintJson(session, ToJson(table));
+    PrintJson(session, ToJson(all.table()));
   } else {
-    Print(table, session.out);
+    Print(all.table(), session.out);
   }
   return absl::OkStatus();
+}
+
+absl::Status PromptEvaluation::WriteOutcomes(Client& client,
+                                             const v1::EvaluateResponse& all) const {
+  DDPT_ASSIGN_OR_RETURN(const v1::ModelInfo model, client.GetModel());
+  DDPT_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(data_, kMaxDatasetBytes));
+  DDPT_ASSIGN_OR_RETURN(const Dataset data, ParseDataset(bytes, {}));
+  if (data.digest != request_.dataset_digest()) {
+    return absl::FailedPreconditionError(absl::StrCat(data_, " changed meanwhile"));
+  }
+  EvaluationFile evaluation{.model = model.name(),
+                            .dataset_digest = data.digest,
+                            .language = request_.language(),
+                            .resamples = request_.bootstrap(),
+                            .seed = request_.seed()};
+  for (size_t i = 0; i < contenders_.size(); ++i) {
+    const std::string& name = request_.contenders(static_cast<int>(i)).name();
+    evaluation.contenders.push_back(
+        {name, std::string(absl::StripPrefix(contenders_[i], name + "="))});
+  }
+  evaluation.table.assign(all.table().begin(), all.table().end());
+  for (const TrainingExample& example : data.examples) {
+    evaluation.examples.push_back({example.instruction, example.code, {}});
+  }
+  for (const auto& outcome : all.outcomes()) {
+    if (outcome.example() >= evaluation.examples.size()) {
+      return absl::InternalError(
+          absl::StrCat("the server sent an outcome of example ", outcome.example()));
+    }
+    evaluation.examples[outcome.example()].codes[outcome.contender()] = outcome.code();
+  }
+  return WriteEvaluationFile(outcomes_file_, evaluation);
 }
 
 }  // namespace ddpt

@@ -20,6 +20,7 @@ namespace ddpt {
 namespace {
 
 constexpr uint64_t kMaxOutcomes = 200'000;
+constexpr size_t kMessageBytes = 256 << 10;  // about, of outcomes
 
 std::string Numbered(uint64_t example) { return absl::StrCat("example ", example + 1); }
 
@@ -91,9 +92,9 @@ absl::Status EvaluateCall::Run() {
     }
   }
   response.set_examples_done(total);
-  DDPT_ASSIGN_OR_RETURN(auto table, TableOf(request_, data, log->outcomes()));
-  for (auto& cell : table) *response.add_table() = std::move(cell);
-  Tell(std::move(response));
+  DDPT_ASSIGN_OR_RETURN(const auto table, TableOf(request_, data, log->outcomes()));
+  response.mutable_table()->Assign(table.begin(), table.end());
+  Tell(std::move(response), request_.outcomes() ? log->outcomes() : Outcomes());
   return absl::OkStatus();
 }
 
@@ -113,7 +114,9 @@ absl::StatusOr<std::string> EvaluateCall::Key(const Dataset& data) {
   Sha256 key;
   key.Update(resources_.base->model->digest());
   for (const auto& contender : request_.contenders()) {
-    *measured.add_contenders()->mutable_prompt() = contender.prompt();
+    auto& measured_contender = *measured.add_contenders();
+    *measured_contender.mutable_prompt() = contender.prompt();
+    if (contender.has_sampling()) *measured_contender.mutable_sampling() = contender.sampling();
     pinned_.emplace_back();
     if (contender.prompt().source_case() != v1::PromptSource::kTask) continue;
     DDPT_ASSIGN_OR_RETURN(const TaskVersion version,
@@ -169,12 +172,12 @@ absl::StatusOr<PromptedRequest> EvaluateCall::Prompted(uint32_t contender,
 
 absl::StatusOr<ResolvedPrompt> EvaluateCall::Resolve(uint32_t contender,
                                                      const std::vector<uint32_t>& instruction_ids) {
-  v1::SamplingOptions sampling;
-  sampling.set_seed(request_.seed());
+  const auto& resolving = request_.contenders(static_cast<int>(contender));
+  v1::SamplingOptions sampling = resolving.sampling();
+  if (!sampling.has_seed()) sampling.set_seed(request_.seed());
   auto resolved = std::make_shared<std::promise<absl::StatusOr<ResolvedPrompt>>>();
-  resources_.resolver->Resolve(request_.contenders(static_cast<int>(contender)).prompt(),
-                               "contenders.prompt", sampling, instruction_ids, call_.stop(), {},
-                               [resolved](absl::StatusOr<ResolvedPrompt> prompt) {
+  resources_.resolver->Resolve(resolving.prompt(), "contenders.prompt", sampling, instruction_ids,
+                               call_.stop(), {}, [resolved](absl::StatusOr<ResolvedPrompt> prompt) {
                                  resolved->set_value(std::move(prompt));
                                });
   return resolved->get_future().get();
@@ -208,12 +211,40 @@ absl::StatusOr<EvaluateCall::Outcomes> EvaluateCall::Measure(
   return outcomes;
 }
 
-void EvaluateCall::Tell(v1::EvaluateResponse response) {
+void EvaluateCall::Tell(v1::EvaluateResponse response, Outcomes outcomes) {
   {
     std::lock_guard lock(mutex_);
     waiting_ = std::move(response);
+    untold_ = std::move(outcomes);
   }
   WriteNext();
+}
+
+std::optional<v1::EvaluateResponse> EvaluateCall::Pop() {
+  if (waiting_) return std::exchange(waiting_, std::nullopt);
+  if (untold_.empty()) return std::nullopt;
+  return NextOutcomes();
+}
+
+v1::EvaluateResponse EvaluateCall::NextOutcomes() {
+  v1::EvaluateResponse response;
+  for (size_t bytes = 0; bytes < kMessageBytes && !untold_.empty();) {
+    const auto node = untold_.extract(untold_.begin());
+    const auto& [contender, example] = node.key();
+    const EvaluationOutcome& from = node.mapped();
+    auto& outcome = *response.add_outcomes();
+    outcome.set_contender(request_.contenders(static_cast<int>(contender)).name());
+    outcome.set_example(example);
+    outcome.set_code(from.code);
+    outcome.set_nll(from.nll / static_cast<double>(from.tokens));
+    bytes += outcome.ByteSizeLong();
+  }
+  return response;
+}
+
+void EvaluateCall::Drop() {
+  waiting_.reset();
+  untold_.clear();
 }
 
 void EvaluateCall::End(absl::Status status) {

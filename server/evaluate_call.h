@@ -35,7 +35,8 @@ struct EvaluateResources {
 
 // One Evaluate call. Its examples go through the model a piece at a time as background work, which
 // interactive work goes before; each piece's outcomes are logged, so that the same request goes on
-// there after a cancellation or a restart. Progress that the reader has not taken is overwritten.
+// there after a cancellation or a restart. Progress that the reader has not taken is overwritten;
+// outcomes wait until it takes them.
 // Owned by gRPC until OnDone and by the work until its end.
 class EvaluateCall final : public StreamReactor<v1::EvaluateResponse>,
                            public std::enable_shared_from_this<EvaluateCall> {
@@ -66,12 +67,12 @@ class EvaluateCall final : public StreamReactor<v1::EvaluateResponse>,
   absl::StatusOr<Outcomes> Measure(uint32_t contender, const Dataset& data,
                                    const std::vector<uint64_t>& examples,
                                    const std::vector<PromptedRequest>& prompted) const;
-  void Tell(v1::EvaluateResponse response);
+  // With outcomes to be sent after it.
+  void Tell(v1::EvaluateResponse response, Outcomes outcomes = {});
   void End(absl::Status status);
-  std::optional<v1::EvaluateResponse> Pop() override {
-    return std::exchange(waiting_, std::nullopt);
-  }
-  void Drop() override { waiting_.reset(); }
+  std::optional<v1::EvaluateResponse> Pop() override;
+  v1::EvaluateResponse NextOutcomes();
+  void Drop() override;
 
   std::shared_ptr<EvaluateCall> reacting_;  // this, until OnDone
   const EvaluateResources& resources_;
@@ -83,6 +84,7 @@ class EvaluateCall final : public StreamReactor<v1::EvaluateResponse>,
 
   // Guarded by mutex_:
   std::optional<v1::EvaluateResponse> waiting_;
+  Outcomes untold_;  // of a finished evaluation whose outcomes are wanted
 };
 
 }  // namespace ddpt

@@ -48,6 +48,13 @@ v1::EvaluateResponse::Cell MakeCell(const std::string& contender, const std::str
   return cell;
 }
 
+std::vector<std::string> AllColumns(const v1::EvaluateRequest& request) {
+  const size_t figures = request.language().empty() ? kTextFigures : kFigureNames.size();
+  std::vector<std::string> columns = {kNll};
+  columns.insert(columns.end(), kFigureNames.begin(), kFigureNames.begin() + figures);
+  return columns;
+}
+
 template <typename Row>
 std::vector<double> Column(const std::vector<Row>& rows, size_t place) {
   std::vector<double> column;
@@ -99,6 +106,10 @@ absl::Status ValidateEvaluation(const v1::EvaluateRequest& request) {
     }
     if (!names.insert(name).second) {
       return FieldError("contenders.name", absl::StrCat("\"", name, "\" comes twice"));
+    }
+    if (contender.sampling().anytime()) {
+      return FieldError("contenders.sampling.anytime",
+                        "true would give other prompts when the server is busy");
     }
   }
   if (request.data_case() == v1::EvaluateRequest::DATA_NOT_SET) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 
+#include "absl/strings/str_cat.h"
 #include "client/status.h"
 #include "core/base/file.h"
 #include "core/evaluation/figures.h"
@@ -130,6 +131,56 @@ TEST_F(EvaluateTest, OnlyTheMetricsAskedFor) {
   EXPECT_EQ(Run(request).messages.back().table_size(), 2);
 }
 
+TEST_F(EvaluateTest, OutcomesFollowTheTable) {
+  v1::EvaluateRequest request = SmallEvaluation();
+  request.set_outcomes(true);
+  const Messages messages = Run(request).messages;
+  std::vector<std::string> places, codes;
+  double nll = 0, tokens = 0;
+  bool table = false;
+  for (const v1::EvaluateResponse& message : messages) {
+    table = table || !message.table().empty();
+    EXPECT_TRUE(table || message.outcomes().empty());
+    for (const auto& outcome : message.outcomes()) {
+      places.push_back(absl::StrCat(outcome.contender(), " ", outcome.example()));
+      codes.push_back(outcome.code());
+      if (outcome.contender() != "none") continue;
+      const double length =
+          Encode(request.examples().examples(outcome.example()).code()).size() + 1;
+      nll += outcome.nll() * length;
+      tokens += length;
+    }
+  }
+  ASSERT_EQ(places.size(), 80u);
+  EXPECT_EQ(places[0], "none 0");
+  EXPECT_EQ(places[79], "small 39");
+  v1::GenerateRequest generate;
+  generate.set_instruction("add 39");
+  *generate.mutable_decoding() = request.decoding();
+  EXPECT_EQ(codes[39], Generate(generate).Choice().text());
+  request.set_outcomes(false);
+  EXPECT_NEAR(Run(request).Cell("none", "nll").value(), nll / tokens, 1e-9);
+}
+
+TEST_F(EvaluateTest, AContenderMayBeDrawnInItsOwnWay) {
+  v1::EvaluateRequest request = SmallEvaluation();
+  request.mutable_contenders(1)->mutable_sampling()->set_steps(1);
+  auto& same = *request.add_contenders();
+  same = request.contenders(1);
+  same.set_name("same");
+  same.mutable_sampling()->set_seed(0);  // that of the evaluation
+  auto& other = *request.add_contenders();
+  other = request.contenders(1);
+  other.set_name("other");
+  other.mutable_sampling()->set_seed(1);
+  const Evaluated evaluated = Run(request);
+  ASSERT_TRUE(evaluated.status.ok()) << evaluated.status;
+  const auto nll = [&](const std::string& name) { return evaluated.Cell(name, "nll").value(); };
+  EXPECT_EQ(nll("same"), nll("small"));
+  EXPECT_NE(nll("other"), nll("small"));
+  EXPECT_NE(Run(SmallEvaluation()).Cell("small", "nll").value(), nll("small"));
+}
+
 TEST_F(EvaluateTest, WithALanguageThereIsCodeBleu) {
   v1::EvaluateRequest request = SmallEvaluation();
   request.set_language("python");
@@ -197,6 +248,11 @@ TEST_F(EvaluateTest, BadRequestsAreRefusedWithTheirField) {
          [](auto& request) { request.add_metrics("code_bleu"); });
   expect("language", "\"cobol\" is none of python, javascript, java, c, cpp",
          [](auto& request) { request.set_language("cobol"); });
+  expect("contenders.sampling.anytime", "busy", [](auto& request) {
+    request.mutable_contenders(1)->mutable_sampling()->set_anytime(true);
+  });
+  expect("sampling.steps", "101 is outside",
+         [](auto& request) { request.mutable_contenders(1)->mutable_sampling()->set_steps(101); });
   expect("bootstrap", "0..100000", [](auto& request) { request.set_bootstrap(100'001); });
   expect("decoding.n", "is not 1", [](auto& request) { request.mutable_decoding()->set_n(2); });
   expect("decoding.temperature", "0..10",
