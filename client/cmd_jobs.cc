@@ -1,5 +1,3 @@
-#include <google/protobuf/util/time_util.h>
-
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -13,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "client/commands.h"
 #include "client/flags.h"
+#include "client/job_events.h"
 #include "client/job_report.h"
 #include "client/output.h"
 #include "client/pages.h"
@@ -123,28 +122,6 @@ absl::Status Show(Session& session, const std::function<absl::StatusOr<Job>(Clie
   return absl::OkStatus();
 }
 
-// The events up to the job's present state: a job that runs is not waited for.
-absl::StatusOr<std::vector<v1::JobEvent>> EventsSoFar(Client& client,
-                                                      const v1::GetJobRequest& request) {
-  DDPT_ASSIGN_OR_RETURN(const Job job, client.GetJob(request));
-  v1::WatchJobRequest watch;
-  watch.set_job_id(job.job_id());
-  std::vector<v1::JobEvent> events;
-  bool present = false;
-  const absl::Status status = client.WatchJob(watch, [&](const v1::JobEvent& event) {
-    events.push_back(event);
-    // Every change of a job is an event of the same time, but for the wish to cancel it, after
-    // which it soon ends.
-    present = event.time() == job.update_time();
-    return !present;
-  });
-  if (!present) DDPT_RETURN_IF_ERROR(status);
-  if (events.empty()) {
-    return absl::InternalError(absl::StrCat("the server sent no events of ", job.job_id()));
-  }
-  return events;
-}
-
 struct ReportFlags {
   v1::GetJobRequest request;
   std::string file;
@@ -152,7 +129,7 @@ struct ReportFlags {
 
 absl::Status WriteReport(const ReportFlags& flags, Session& session) {
   DDPT_ASSIGN_OR_RETURN(auto client, session.Connect());
-  DDPT_ASSIGN_OR_RETURN(const auto events, EventsSoFar(*client, flags.request));
+  DDPT_ASSIGN_OR_RETURN(const auto events, EventsSoFar(*client, flags.request.job_id()));
   DDPT_RETURN_IF_ERROR(WriteFileAtomic(flags.file, JobReport(events)));
   const Job& job = events.back().job();
   if (session.json) {

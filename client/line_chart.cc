@@ -18,7 +18,8 @@ constexpr double kLargest = 1e100;
 constexpr int kLeft = 58, kRight = 28, kTop = 10, kBottom = 42;
 constexpr int kPixelsPerTickX = 60, kPixelsPerTickY = 32;
 
-bool CanBeDrawn(const std::pair<double, double>& point) {
+bool CanBeDrawn(const LineChart& chart, const std::pair<double, double>& point) {
+  if (chart.log_x && !(point.first >= 1)) return false;
   return std::abs(point.first) <= kLargest && std::abs(point.second) <= kLargest;
 }
 
@@ -47,6 +48,12 @@ std::vector<double> WholeTicks(double high, int most) {
   return AxisTicks(0, high, static_cast<int>(std::clamp<double>(high, 1, most)));
 }
 
+std::vector<double> PowersOfTen(double high) {
+  std::vector<double> ticks = {1};
+  while (ticks.back() * 10 <= high) ticks.push_back(ticks.back() * 10);
+  return ticks;
+}
+
 std::string TickLabel(double value, double distance) {
   const int decimals = -static_cast<int>(std::floor(std::log10(distance) + 1e-9));
   if (decimals > 6 || decimals < -6) return absl::StrFormat("%g", value);
@@ -64,7 +71,9 @@ class Drawing {
   std::string Finish() &&;
 
  private:
-  double X(double x) const { return kLeft + x / x_end_ * width_; }
+  double X(double x) const {
+    return kLeft + (chart_.log_x ? std::log(x) / std::log(x_end_) : x / x_end_) * width_;
+  }
   double Y(double y) const { return kTop + (y_.high - y) / (y_.high - y_.low) * height_; }
   void AddMark(const std::string& label, size_t index, double x, double y);
 
@@ -81,7 +90,7 @@ Drawing::Drawing(const LineChart& chart, double x_end, const Range& y)
       width_(chart.width - kLeft - kRight),
       height_(chart.height - kTop - kBottom),
       x_end_(x_end),
-      x_ticks_(WholeTicks(x_end, width_ / kPixelsPerTickX)),
+      x_ticks_(chart.log_x ? PowersOfTen(x_end) : WholeTicks(x_end, width_ / kPixelsPerTickX)),
       y_ticks_(AxisTicks(y.low, y.high, height_ / kPixelsPerTickY)),
       y_{y_ticks_.front(), y_ticks_.back()} {}
 
@@ -97,7 +106,7 @@ void Drawing::AddAxes() {
     if (tick > x_end_) continue;
     absl::StrAppendFormat(&grid, "M%.1f,%.1fv5", X(tick), floor);
     absl::StrAppendFormat(&labels, "<text x=\"%.1f\" y=\"%.1f\">%s</text>", X(tick), floor + 18,
-                          TickLabel(tick, x_ticks_[1] - x_ticks_[0]));
+                          TickLabel(tick, 1));
   }
   absl::StrAppendFormat(&svg_, "<path class=\"grid\" d=\"%s\"/>\n%s\n", grid, labels);
   absl::StrAppendFormat(&svg_, "<text x=\"%.1f\" y=\"%d\">%s</text>\n", kLeft + width_ / 2.0,
@@ -106,7 +115,7 @@ void Drawing::AddAxes() {
 
 void Drawing::AddCurve(const Curve& curve, size_t index) {
   const auto& points = curve.points;
-  const auto drawn = [&](size_t i) { return i < points.size() && CanBeDrawn(points[i]); };
+  const auto drawn = [&](size_t i) { return i < points.size() && CanBeDrawn(chart_, points[i]); };
   std::string path;
   for (size_t i = 0; i < points.size(); ++i) {
     if (!drawn(i)) continue;
@@ -165,13 +174,14 @@ std::string RenderLineChart(const LineChart& chart) {
   double x_end = chart.x_end;
   for (const Curve& curve : chart.curves) {
     for (const auto& point : curve.points) {
-      if (!CanBeDrawn(point)) continue;
+      if (!CanBeDrawn(chart, point)) continue;
       x_end = std::max(x_end, point.first);
       y.Add(point.second);
     }
   }
   if (y.low > y.high) return "";
-  Drawing drawing(chart, std::max(x_end, 1.0), Widened(y, chart.from_zero));
+  // A logarithmic axis has at least one power of ten.
+  Drawing drawing(chart, std::max(x_end, chart.log_x ? 10.0 : 1.0), Widened(y, chart.from_zero));
   drawing.AddAxes();
   for (size_t i = 0; i < chart.curves.size(); ++i) drawing.AddCurve(chart.curves[i], i);
   return std::move(drawing).Finish();
@@ -190,10 +200,14 @@ const char kLineChartStyle[] = R"css(
 .chart path.c0 { stroke: var(--c0); } .chart circle.c0 { fill: var(--c0); } .key.c0::before { border-color: var(--c0); }
 .chart path.c1 { stroke: var(--c1); } .chart circle.c1 { fill: var(--c1); } .key.c1::before { border-color: var(--c1); }
 .chart path.c2 { stroke: var(--c2); } .chart circle.c2 { fill: var(--c2); } .key.c2::before { border-color: var(--c2); }
+.chart .dots circle { stroke-width: 0.5; }
+.chart .faint { opacity: 0.45; }
+.chart .dots text { font-weight: 600; paint-order: stroke; stroke: var(--sheet); stroke-width: 3px; }
 .key { margin-left: 1em; white-space: nowrap; }
 .key::before { content: ""; display: inline-block; width: 1.4em; margin-right: 0.4em; vertical-align: middle;
   border-top: 2px solid; }
 .key.dashed::before { border-top-style: dashed; }
+.key.dot::before { width: 0; border: 4px solid; border-radius: 4px; }
 @media screen and (max-width: 720px) { .chart svg { max-width: none; } }
 @media screen and (prefers-color-scheme: dark) {
   .chart { --c0: #6cb0ff; --c1: #ff9d57; --c2: #9aa4b0; --grid: #2d333b; --ink: #a3adb8; --sheet: #14181d; }

@@ -15,7 +15,7 @@ struct Curve {
   };
   std::string label;
   Style style = Style::kLine;
-  std::vector<std::pair<double, double>> points = {};  // (x, y) in order of x, from 0 on
+  std::vector<std::pair<double, double>> points = {};  // (x, y), x from 0 on
 };
 
 // Curves over common axes, for an HTML page; later ones lie on top. The x axis counts: its ticks
@@ -26,6 +26,9 @@ struct LineChart {
   // The x axis runs from 0 to here, or to the last point where that is further.
   double x_end = 0;
   std::vector<Curve> curves = {};
+  // Whether the x axis runs from 1 on and is divided by powers of ten; points below 1 are not
+  // drawn.
+  bool log_x = false;
   // Whether the y axis starts at 0 even where all values are far above it.
   bool from_zero = true;
   // Pixels of CSS, at least 200 x 100; drawn to a smaller scale where the page has less room.

@@ -120,6 +120,17 @@ TEST(LineChartTest, MarksTellTheirValue) {
   EXPECT_EQ(Count(chart, "<circle"), 2u);
 }
 
+TEST(LineChartTest, ALogarithmicAxisIsDividedByPowersOfTen) {
+  const std::string chart =
+      RenderLineChart({.x_end = 100,
+                       .curves = {{.label = "", .points = {{0, 1}, {1, 0}, {10, 2}, {100, 4}}}},
+                       .log_x = true});
+  EXPECT_EQ(PathOf(chart), "M58.0,188.0L260.0,99.0L462.0,10.0");
+  for (const char* tick : {">1</text>", ">10</text>", ">100</text>"}) {
+    EXPECT_THAT(chart, HasSubstr(tick));
+  }
+}
+
 TEST(LineChartTest, ValuesThatAreNotFiniteBreakTheLine) {
   const std::string chart =
       Render({{0, 0}, {1, 1}, {2, kNan}, {3, 3}, {4, 4}, {5, -kInfinity}, {6, 0}, {7, 4}});
