@@ -77,6 +77,7 @@ int RunCommandLine(std::vector<std::string> arguments, std::ostream& out, std::o
   AddModelCommands(app, session);
   AddJobCommands(app, session);
   AddEvaluateCommand(app, session);
+  AddReportCommand(app, session);
   AddCheckCommand(app, session);
   AddSafetyCommand(app, session);
   AddBenchCommands(app, session);

@@ -27,6 +27,8 @@ void AddEvaluateCommand(CLI::App& app, Session& session);
 void AddCheckCommand(CLI::App& app, Session& session);
 // safety
 void AddSafetyCommand(CLI::App& app, Session& session);
+// report
+void AddReportCommand(CLI::App& app, Session& session);
 // bench sample | generate | serve
 void AddBenchCommands(CLI::App& app, Session& session);
 

@@ -8,7 +8,6 @@
 #include "core/base/file.h"
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
-#include "core/base/tensor.h"
 
 namespace ddpt {
 namespace {
@@ -21,8 +20,9 @@ DataType CoreType(v1::DataType dtype) {
   return DataType::kFloat32;
 }
 
-// The elements of a prompt from the server, which is not trusted to keep its word.
-absl::StatusOr<Tensor> Decode(const v1::Tensor& tensor) {
+}  // namespace
+
+absl::StatusOr<Tensor> DecodePrompt(const v1::Tensor& tensor) {
   if (tensor.shape_size() != 2) {
     return absl::InternalError(absl::StrCat("the server sent a prompt of rank ",
                                             tensor.shape_size(), " instead of [n, w]"));
@@ -32,14 +32,12 @@ absl::StatusOr<Tensor> Decode(const v1::Tensor& tensor) {
                       tensor.data(), expected);
 }
 
-}  // namespace
-
 absl::Status WritePrompts(const std::string& path, const v1::SampleResponse& response) {
   std::vector<int64_t> shape;
   std::vector<float> values;
   nlohmann::ordered_json ids = nlohmann::ordered_json::array();
   for (const v1::Prompt& prompt : response.prompts()) {
-    DDPT_ASSIGN_OR_RETURN(const Tensor tensor, Decode(prompt.embedding()));
+    DDPT_ASSIGN_OR_RETURN(const Tensor tensor, DecodePrompt(prompt.embedding()));
     if (shape.empty()) shape = tensor.shape;
     if (shape != tensor.shape) return absl::InternalError("the server sent prompts of two shapes");
     values.insert(values.end(), tensor.data.begin(), tensor.data.end());

@@ -48,13 +48,6 @@ v1::EvaluateResponse::Cell MakeCell(const std::string& contender, const std::str
   return cell;
 }
 
-std::vector<std::string> AllColumns(const v1::EvaluateRequest& request) {
-  const size_t figures = request.language().empty() ? kTextFigures : kFigureNames.size();
-  std::vector<std::string> columns = {kNll};
-  columns.insert(columns.end(), kFigureNames.begin(), kFigureNames.begin() + figures);
-  return columns;
-}
-
 template <typename Row>
 std::vector<double> Column(const std::vector<Row>& rows, size_t place) {
   std::vector<double> column;
