@@ -207,7 +207,7 @@ const char kLineChartStyle[] = R"css(
 .key::before { content: ""; display: inline-block; width: 1.4em; margin-right: 0.4em; vertical-align: middle;
   border-top: 2px solid; }
 .key.dashed::before { border-top-style: dashed; }
-.key.dot::before { width: 0; border: 4px solid; border-radius: 4px; }
+.key.dot::before { width: 0; border-width: 4px; border-style: solid; border-radius: 4px; }
 @media screen and (max-width: 720px) { .chart svg { max-width: none; } }
 @media screen and (prefers-color-scheme: dark) {
   .chart { --c0: #6cb0ff; --c1: #ff9d57; --c2: #9aa4b0; --grid: #2d333b; --ink: #a3adb8; --sheet: #14181d; }
