@@ -115,11 +115,10 @@ TEST_F(MetricsTest, SeriesStayBelowTwoThousand) {
     metrics_.PromptEffect(tasks.back(), 1);
   }
   const char* const queueing[] = {"Sample", "Replay", "Generate", "Score", "Evaluate"};
-  const char* const others[] = {"Describe",   "Train",      "UploadDataset", "GetJob",
-                                "ListJobs",   "WatchJob",   "CancelJob",     "ListTasks",
-                                "GetTask",    "ImportTask", "PromoteTask",   "RollbackTask",
-                                "DeleteTask", "GetModel",   "Tokenize",      "Detokenize",
-                                "EmbedTokens"};
+  const char* const others[] = {
+      "Describe",   "Train",     "UploadDataset", "GetJob",     "ListJobs",    "WatchJob",
+      "CancelJob",  "ListTasks", "GetTask",       "ImportTask", "PromoteTask", "RollbackTask",
+      "DeleteTask", "GetModel",  "Tokenize",      "Detokenize", "EmbedTokens"};
   std::vector<const Metrics::Method*> methods;
   for (const char* name : queueing)
     methods.push_back(&metrics_.AddMethod("s", name, "unary", true));

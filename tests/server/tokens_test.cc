@@ -80,8 +80,8 @@ TEST(ScopeTest, EveryMethodOfTheContractHasOne) {
   EXPECT_EQ(methods["train"], (Names{"CancelJob", "Train", "UploadDataset"}));
   EXPECT_EQ(methods["read"], (Names{"Describe", "GetJob", "GetModel", "GetTask", "ListJobs",
                                     "ListTasks", "WatchJob"}));
-  EXPECT_EQ(methods["sample"],
-            (Names{"Detokenize", "EmbedTokens", "Evaluate", "Generate", "Replay", "Sample", "Score", "Tokenize"}));
+  EXPECT_EQ(methods["sample"], (Names{"Detokenize", "EmbedTokens", "Evaluate", "Generate", "Replay",
+                                      "Sample", "Score", "Tokenize"}));
 }
 
 TEST(ScopeTest, HealthIsOpenAndWhatIsUnknownIsNot) {
