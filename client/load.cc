@@ -1,6 +1,7 @@
 #include "client/load.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <mutex>
 #include <thread>
@@ -83,8 +84,10 @@ class Tally {
   std::map<std::tuple<std::string, uint32_t, uint64_t>, std::string> digests_;
 };
 
+// At a rate whoever is free sends the next request, `due` of which have been: a client that waits
+// for its answer holds up none.
 void RunClient(Client& client, const LoadOptions& options, size_t index, Clock::time_point start,
-               Tally& tally) {
+               std::atomic<uint64_t>& due, Tally& tally) {
   v1::SampleRequest request = options.request;
   v1::SamplingOptions& sampling = *request.mutable_sampling();
   request.set_task(options.tasks[index % options.tasks.size()]);
@@ -92,9 +95,9 @@ void RunClient(Client& client, const LoadOptions& options, size_t index, Clock::
   for (uint64_t turn = index;; ++turn) {
     auto begin = Clock::now();
     if (options.rate > 0) {
-      const uint64_t number = index + (turn - index) * options.clients;
+      turn = due++;
       begin = start + std::chrono::duration_cast<Clock::duration>(
-                          Seconds(static_cast<double>(number) / options.rate));
+                          Seconds(static_cast<double>(turn) / options.rate));
     }
     if (begin >= end) return;
     std::this_thread::sleep_until(begin);
@@ -170,8 +173,9 @@ absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
   Tally tally(options.tasks);
   const auto begin = Clock::now();
   std::vector<std::thread> clients;
+  std::atomic<uint64_t> due = 0;
   for (size_t i = 0; i < options.clients; ++i) {
-    clients.emplace_back([&, i] { RunClient(*client, options, i, begin, tally); });
+    clients.emplace_back([&, i] { RunClient(*client, options, i, begin, due, tally); });
   }
   for (std::thread& thread : clients) thread.join();
   LoadResult result = tally.Finish(Seconds(Clock::now() - begin).count());
