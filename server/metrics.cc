@@ -15,8 +15,8 @@ using Buckets = prometheus::Histogram::BucketBoundaries;
 constexpr size_t kTaskLimit = 256;
 const char* const kOther = "other";
 
-const Buckets kHandling = {.001, .005, .01, .05, .1, .25, .5,  1,   2.5,
-                           5,    10,   20,  40,  80, 160, 640, 2560};
+const Buckets kHandling = {.001, .005, .01, .025, .05, .1,  .25, .5,   1,   2.5,
+                           5,    10,   20,  40,   80,  160, 640, 2560, 7680};
 const Buckets kDuration = {.01, .025, .05, .1, .2, .3, .5, .8,  1,   1.5, 2,   2.5,  5,
                            10,  15,   20,  30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
 const Buckets kQueue = {.001, .005, .01, .05, .1, .3, .5, .8,  1,   1.5, 2,   2.5, 5,
