@@ -138,12 +138,23 @@ class Run {
 
 }  // namespace
 
+void BatchingResult::Sort() {
+  for (BatchingFigures* figures : {&continuous, &fixed}) {
+    std::sort(figures->first_tokens.begin(), figures->first_tokens.end());
+    std::sort(figures->answers.begin(), figures->answers.end());
+  }
+}
+
+absl::Status CheckBatchingWork(const BatchingWork& work) {
+  DDPT_RETURN_IF_ERROR(CheckWithin("clients", work.clients, 4096));
+  DDPT_RETURN_IF_ERROR(CheckWithin("batch", work.batch, 256));
+  DDPT_RETURN_IF_ERROR(CheckWithin("requests", work.requests, 1'000'000));
+  return CheckWithin("runs", work.runs, 1'000'000);
+}
+
 absl::StatusOr<BenchBatchingResult> BenchBatching(const BenchBatchingOptions& options,
                                                   const std::function<void(size_t)>& on_run) {
-  DDPT_RETURN_IF_ERROR(CheckWithin("clients", options.clients, 4096));
-  DDPT_RETURN_IF_ERROR(CheckWithin("batch", options.batch, 256));
-  DDPT_RETURN_IF_ERROR(CheckWithin("requests", options.requests, 1'000'000));
-  DDPT_RETURN_IF_ERROR(CheckWithin("runs", options.runs, 1'000'000));
+  DDPT_RETURN_IF_ERROR(CheckBatchingWork(options));
   DDPT_ASSIGN_OR_RETURN(const BenchModel subject, OpenBenchModel(options));
   DDPT_ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(options.model));
   DDPT_ASSIGN_OR_RETURN(const auto requests, MakeRequests(options, subject.model->geometry()));
@@ -161,10 +172,7 @@ absl::StatusOr<BenchBatchingResult> BenchBatching(const BenchBatchingOptions& op
     DDPT_RETURN_IF_ERROR(Run(batch, requests, result.fixed).Go(options.clients, false));
     on_run(run + 1);
   }
-  for (BatchingFigures* figures : {&result.continuous, &result.fixed}) {
-    std::sort(figures->first_tokens.begin(), figures->first_tokens.end());
-    std::sort(figures->answers.begin(), figures->answers.end());
-  }
+  result.Sort();
   return result;
 }
 

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/bench_batching.h"
 #include "client/bench_generate.h"
 #include "client/bench_sample.h"
 #include "client/bench_train.h"
@@ -154,15 +153,6 @@ void AddSample(CLI::App& bench, Session& session) {
   command->callback([flags, &session] { session.status = RunSample(*flags, session); });
 }
 
-// What all benchmarks of a base model take.
-void AddModelFlags(CLI::App& command, BenchModelOptions& options, std::string& dtype) {
-  command.add_option("--model", options.model, "Hugging Face directory; default: random weights");
-  command.add_option("--dtype", dtype, "auto, float32, bfloat16, float16 (GPU), int8")
-      ->capture_default_str();
-  command.add_option("--device", options.device, "cpu, or cuda:N")->capture_default_str();
-  command.add_option("--threads", options.threads, "Threads of a run")->capture_default_str();
-}
-
 struct GenerateFlags {
   std::string dtype = "float32";
   BenchGenerateOptions options;
@@ -217,7 +207,7 @@ void AddGenerate(CLI::App& bench, Session& session) {
   CLI::App* command = bench.add_subcommand("generate", "Time to generate code; needs no server");
   auto flags = std::make_shared<GenerateFlags>();
   BenchGenerateOptions& options = flags->options;
-  AddModelFlags(*command, options, flags->dtype);
+  AddBenchModelFlags(*command, options, flags->dtype);
   command->add_option("--batch", options.batch, "Answers a run")->capture_default_str();
   command->add_option("--input-tokens", options.input_tokens, "Of each instruction")
       ->capture_default_str();
@@ -227,78 +217,6 @@ void AddGenerate(CLI::App& bench, Session& session) {
   command->add_flag("--log-probabilities", options.log_probabilities,
                     "With --json: of a made-up answer, to compare dtypes");
   command->callback([flags, &session] { session.status = RunGenerate(*flags, session); });
-}
-
-struct BatchingFlags {
-  std::string dtype = "float32";
-  BenchBatchingOptions options;
-};
-
-nlohmann::ordered_json Report(const BatchingFigures& figures) {
-  const auto tokens = static_cast<double>(figures.tokens);
-  return {{"seconds", figures.seconds},
-          {"tokens_per_second", tokens / figures.seconds},
-          {"tokens_per_step", tokens / static_cast<double>(figures.steps)},
-          {"first_token_p50_seconds", Percentile(figures.first_tokens, 0.5)},
-          {"first_token_p99_seconds", Percentile(figures.first_tokens, 0.99)},
-          {"answer_p50_seconds", Percentile(figures.answers, 0.5)},
-          {"answer_p99_seconds", Percentile(figures.answers, 0.99)}};
-}
-
-void PrintBatching(const char* kind, const BatchingFigures& figures, Session& session) {
-  session.out << absl::StrFormat(
-      "%s batching: %.0f tokens/s, first token p50 %s, p99 %s, answer p99 %s\n", kind,
-      static_cast<double>(figures.tokens) / figures.seconds,
-      DurationWord(Percentile(figures.first_tokens, 0.5)),
-      DurationWord(Percentile(figures.first_tokens, 0.99)),
-      DurationWord(Percentile(figures.answers, 0.99)));
-}
-
-absl::Status RunBatching(BatchingFlags& flags, Session& session) {
-  DDPT_ASSIGN_OR_RETURN(flags.options.dtype, ParseModelDtype(flags.dtype));
-  BenchBatchingResult result;
-  {
-    ProgressBar progress(session.err, session.terminal, "generating");
-    DDPT_ASSIGN_OR_RETURN(result, BenchBatching(flags.options, [&](size_t run) {
-                            if (!session.json) progress.Update(run, flags.options.runs, "");
-                          }));
-  }
-  if (session.json) {
-    PrintJson(session, {{"clients", flags.options.clients},
-                        {"batch", flags.options.batch},
-                        {"requests", flags.options.requests},
-                        {"runs", flags.options.runs},
-                        {"input_tokens", flags.options.input_tokens},
-                        {"output_tokens", flags.options.output_tokens},
-                        {"threads", flags.options.threads},
-                        {"dtype", ModelDtypeName(result.dtype)},
-                        {"device", flags.options.device},
-                        {"continuous", Report(result.continuous)},
-                        {"static", Report(result.fixed)}});
-    return absl::OkStatus();
-  }
-  PrintBatching("continuous", result.continuous, session);
-  PrintBatching("static", result.fixed, session);
-  return absl::OkStatus();
-}
-
-void AddBatching(CLI::App& bench, Session& session) {
-  CLI::App* command = bench.add_subcommand(
-      "batching", "Continuous against static batching of mixed lengths; needs no server");
-  auto flags = std::make_shared<BatchingFlags>();
-  BenchBatchingOptions& options = flags->options;
-  AddModelFlags(*command, options, flags->dtype);
-  command->add_option("--clients", options.clients, "At the same time")->capture_default_str();
-  command->add_option("--batch", options.batch, "Rows that generate together")
-      ->capture_default_str();
-  command->add_option("--requests", options.requests, "Of all clients in a run")
-      ->capture_default_str();
-  command->add_option("--input-tokens", options.input_tokens, "Of the longest instruction")
-      ->capture_default_str();
-  command->add_option("--output-tokens", options.output_tokens, "Of the longest answer")
-      ->capture_default_str();
-  command->add_option("--runs", options.runs, "Timed runs of each kind")->capture_default_str();
-  command->callback([flags, &session] { session.status = RunBatching(*flags, session); });
 }
 
 struct TrainFlags {
@@ -353,7 +271,7 @@ void AddTrain(CLI::App& bench, Session& session) {
       "train", "Time of a training step through the frozen model; needs no server");
   auto flags = std::make_shared<TrainFlags>();
   BenchTrainOptions& options = flags->options;
-  AddModelFlags(*command, options, flags->dtype);
+  AddBenchModelFlags(*command, options, flags->dtype);
   command->add_option("--batch", options.batch, "Examples a step")->capture_default_str();
   command->add_option("--context", options.context_length, "Vectors of a prompt")
       ->capture_default_str();
@@ -485,7 +403,7 @@ void AddBenchCommands(CLI::App& app, Session& session) {
   bench->require_subcommand(1);
   AddSample(*bench, session);
   AddGenerate(*bench, session);
-  AddBatching(*bench, session);
+  AddBenchBatching(*bench, session);
   AddTrain(*bench, session);
   AddServe(*bench, session);
 }

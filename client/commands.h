@@ -29,7 +29,9 @@ void AddCheckCommand(CLI::App& app, Session& session);
 void AddSafetyCommand(CLI::App& app, Session& session);
 // report
 void AddReportCommand(CLI::App& app, Session& session);
-// bench sample | generate | serve
+// bench sample | generate | batching | train | serve
 void AddBenchCommands(CLI::App& app, Session& session);
+// Of these, batching.
+void AddBenchBatching(CLI::App& bench, Session& session);
 
 }  // namespace ddpt

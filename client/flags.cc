@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "client/bench_model.h"
 #include "client/output.h"
 #include "client/prompt_file.h"
 #include "core/base/file.h"
@@ -128,6 +129,14 @@ absl::StatusOr<v1::PromptSource> PromptFlags::Resolve() const {
     DDPT_ASSIGN_OR_RETURN(*source.mutable_embedding(), ReadPrompt(file_, index_));
   }
   return source;
+}
+
+void AddBenchModelFlags(CLI::App& command, BenchModelOptions& options, std::string& dtype) {
+  command.add_option("--model", options.model, "Hugging Face directory; default: random weights");
+  command.add_option("--dtype", dtype, "auto, float32, bfloat16, float16 (GPU), int8")
+      ->capture_default_str();
+  command.add_option("--device", options.device, "cpu, or cuda:N")->capture_default_str();
+  command.add_option("--threads", options.threads, "Threads of a run")->capture_default_str();
 }
 
 absl::StatusOr<std::string> TextOrFile(const std::string& text, const std::string& path) {

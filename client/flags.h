@@ -20,6 +20,8 @@ class EnumDescriptor;
 
 namespace ddpt {
 
+struct BenchModelOptions;
+
 // Flags that several commands share. They write into messages, which must outlive the parsing.
 
 // `flag` WORD, where WORD is an enumerator's name without `prefix`, in any case, with - or _
@@ -51,6 +53,10 @@ class PromptFlags {
   std::string file_;
   uint64_t index_ = 0;
 };
+
+// --model --dtype --device --threads of a benchmark that needs no server. `dtype` is a word for
+// ParseModelDtype.
+void AddBenchModelFlags(CLI::App& command, BenchModelOptions& options, std::string& dtype);
 
 // The text after reading the file at `path` (standard input for "-"), or `text` where `path` is "".
 absl::StatusOr<std::string> TextOrFile(const std::string& text, const std::string& path);
