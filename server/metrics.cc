@@ -53,6 +53,14 @@ double Seconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
+// Of a status code in an array of all of them; what is none counts as UNKNOWN.
+size_t IndexOf(absl::StatusCode code) {
+  const auto index = static_cast<size_t>(code);
+  return index <= static_cast<size_t>(absl::StatusCode::kUnauthenticated)
+             ? index
+             : static_cast<size_t>(absl::StatusCode::kUnknown);
+}
+
 // As go-grpc-prometheus spells the codes.
 const char* CodeName(absl::StatusCode code) {
   static constexpr const char* kNames[] = {
@@ -60,13 +68,25 @@ const char* CodeName(absl::StatusCode code) {
       "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
       "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
       "DataLoss", "Unauthenticated"};
-  const auto index = static_cast<size_t>(code);
-  return index < std::size(kNames) ? kNames[index] : "Unknown";
+  return kNames[IndexOf(code)];
 }
 
 const char* OutcomeName(Metrics::Outcome outcome) {
   static constexpr const char* kNames[] = {"ok", "error", "cancelled", "deadline", "rejected"};
   return kNames[static_cast<size_t>(outcome)];
+}
+
+// The series that `known` has, or else gets from `family`, which gives the same one for the same
+// labels.
+template <typename Labels>
+Counter& Remembered(std::atomic<Counter*>& known, prometheus::Family<Counter>& family,
+                    const Labels& labels) {
+  Counter* counter = known.load(std::memory_order_acquire);
+  if (counter == nullptr) {
+    counter = &family.Add(labels());
+    known.store(counter, std::memory_order_release);
+  }
+  return *counter;
 }
 
 const char* RejectionName(const std::string& reason) {
@@ -208,13 +228,15 @@ const Metrics::Method& Metrics::AddMethod(std::string_view service, std::string_
 void Metrics::Handled(const Method& method, const std::string& task, const absl::Status& status,
                       std::chrono::nanoseconds duration) {
   const Outcome outcome = OutcomeOf(status);
-  handled_
-      .Add({{"grpc_service", method.service},
-            {"grpc_method", method.name},
-            {"grpc_type", method.type},
-            {"grpc_code", CodeName(status.code())}})
-      .Increment();
-  requests_.Add({{"rpc", method.name}, {"outcome", OutcomeName(outcome)}}).Increment();
+  Remembered(method.handled[IndexOf(status.code())], handled_, [&] {
+    return prometheus::Labels{{"grpc_service", method.service},
+                              {"grpc_method", method.name},
+                              {"grpc_type", method.type},
+                              {"grpc_code", CodeName(status.code())}};
+  }).Increment();
+  Remembered(method.requests[static_cast<size_t>(outcome)], requests_, [&] {
+    return prometheus::Labels{{"rpc", method.name}, {"outcome", OutcomeName(outcome)}};
+  }).Increment();
   const std::string reason = ReasonOf(status);
   if (outcome == Outcome::kRejected || reason == kReasonExpired) {
     rejected_.Add({{"rpc", method.name}, {"reason", RejectionName(reason)}}).Increment();

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -40,6 +42,9 @@ class Metrics {
     prometheus::Histogram* queue_seconds;  // null where nothing queues
     prometheus::Gauge* waiting;
     prometheus::Gauge* running;
+    // By status code and by outcome; each is added when it first happens.
+    mutable std::array<std::atomic<prometheus::Counter*>, 17> handled = {};
+    mutable std::array<std::atomic<prometheus::Counter*>, 5> requests = {};
   };
 
   // Series are added to `registry`.
