@@ -209,8 +209,8 @@ void StepBatcher::Group::CallHelpers() {
   while (helpers_ < steps_->useful_helpers() && pool.idle() > 0) {
     ++helpers_;
     const auto gone = [self = shared_from_this()](const absl::Status&) { --self->helpers_; };
-    const auto help = [&pool, gone, steps = steps_](Stream&) {
-      steps->Help([&pool] { return pool.contended(); });
+    const auto help = [&pool, gone, self = shared_from_this(), steps = steps_](Stream&) {
+      steps->Help([&] { return pool.contended() || self->rows_inside() == 0; });
       gone(absl::OkStatus());
       return Progress::kDone;
     };
