@@ -155,7 +155,12 @@ absl::Status CheckBatchingWork(const BatchingWork& work) {
 absl::StatusOr<BenchBatchingResult> BenchBatching(const BenchBatchingOptions& options,
                                                   const std::function<void(size_t)>& on_run) {
   DDPT_RETURN_IF_ERROR(CheckBatchingWork(options));
-  DDPT_ASSIGN_OR_RETURN(const BenchModel subject, OpenBenchModel(options));
+  DDPT_RETURN_IF_ERROR(CheckWithin("threads", options.threads, 256));
+  // LibTorch on one thread, as in the server: between its own loops its others spin on the
+  // processors that the helpers are to use.
+  BenchModelOptions alone = options;
+  alone.threads = 1;
+  DDPT_ASSIGN_OR_RETURN(const BenchModel subject, OpenBenchModel(alone));
   DDPT_ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(options.model));
   DDPT_ASSIGN_OR_RETURN(const auto requests, MakeRequests(options, subject.model->geometry()));
 
