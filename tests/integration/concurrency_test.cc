@@ -108,9 +108,7 @@ TEST_F(ConcurrencyTest, AJobThatCannotMeetItsDeadlineIsRefusedAtOnce) {
   loading.mutable_sampling()->set_steps(1);
   ASSERT_TRUE(server_->Sample(loading).ok());
   server_->AwaitMetric("ddpt_request_queue_seconds_count", kSample, 1);
-  auto request = SampleOf("slow", 1, 1000);
-  request.mutable_sampling()->set_steps(10'000);
-  const auto status = server_->Sample(request, milliseconds(500)).status();
+  const auto status = server_->Sample(MinutesOfSampling(), milliseconds(500)).status();
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   EXPECT_EQ(ReasonOf(status), "DEADLINE_BEFORE_START");
   EXPECT_NE(status.message().find("10000 steps of 1000 prompts"), status.message().npos) << status;

@@ -21,12 +21,6 @@ using std::chrono::steady_clock;
 using std::chrono::system_clock;
 using testing::HasSubstr;
 
-v1::SampleRequest MinutesOfSampling() {
-  v1::SampleRequest request = SampleOf("slow", 1, 1000);
-  request.mutable_sampling()->set_steps(10'000);
-  return request;
-}
-
 // Limits of connections and clients, on a server that has the slow task.
 class ConnectionTest : public testing::Test {
  protected:
@@ -51,7 +45,7 @@ TEST_F(ConnectionTest, AnOldOneIsCutOffAfterItsGrace) {
   config_.max_connection_age = milliseconds(50);
   config_.max_connection_age_grace = milliseconds(50);
   TestServer server(config_);
-  const absl::Status status = server.Sample(MinutesOfSampling()).status();
+  const absl::Status status = server.Sample(MinutesOfSampling(), kMinutesOfSampling).status();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
 }
 
@@ -113,6 +107,7 @@ TEST_F(ConnectionTest, ClientsAreToldApartByTheirTokensNames) {
     Client::Options options;
     options.target = server.server().address();
     options.token = token;
+    options.deadline = kMinutesOfSampling;
     return (*Client::Create(options))->Sample(request).status();
   };
   auto running = std::async(std::launch::async, sample, "a1", MinutesOfSampling());

@@ -202,6 +202,12 @@ v1::SampleRequest SampleOf(const std::string& task, uint64_t seed, uint32_t coun
   return request;
 }
 
+v1::SampleRequest MinutesOfSampling() {
+  v1::SampleRequest request = SampleOf("slow", 1, 1000);
+  request.mutable_sampling()->set_steps(10'000);
+  return request;
+}
+
 struct LongSample::State {
   grpc::ClientContext context;
   std::future<absl::Status> ended;
@@ -210,10 +216,8 @@ struct LongSample::State {
 LongSample::LongSample(TestServer& server) : state_(std::make_unique<State>()) {
   const double running = server.Metric("ddpt_requests_running", {"rpc=\"Sample\""});
   state_->ended = std::async(std::launch::async, [&server, state = state_.get()] {
-    v1::SampleRequest request = SampleOf("slow", 1, 1000);
-    request.mutable_sampling()->set_steps(10'000);
     v1::SampleResponse response;
-    return FromGrpcStatus(server.prompts().Sample(&state->context, request, &response));
+    return FromGrpcStatus(server.prompts().Sample(&state->context, MinutesOfSampling(), &response));
   });
   server.AwaitMetric("ddpt_requests_running", {"rpc=\"Sample\""}, running + 1);
 }

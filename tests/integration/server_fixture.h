@@ -82,8 +82,12 @@ void SetTimeout(grpc::ClientContext& context, std::chrono::milliseconds timeout)
 
 v1::SampleRequest SampleOf(const std::string& task, uint64_t seed, uint32_t count = 1);
 
-// A Sample of the slow task that takes minutes, started in the background and cancelled at the end
-// of the object or before.
+// Of the slow task. Without a deadline, or with one as far off as this: a server refuses what it
+// has no time for, and under a sanitizer it needs minutes indeed.
+v1::SampleRequest MinutesOfSampling();
+inline constexpr std::chrono::minutes kMinutesOfSampling{30};
+
+// MinutesOfSampling(), started in the background and cancelled at the end of the object or before.
 class LongSample {
  public:
   explicit LongSample(TestServer& server);

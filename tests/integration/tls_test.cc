@@ -189,12 +189,11 @@ TEST_F(MutualTlsTest, ClientsAreToldApartByTheirCertificates) {
   config.import_tasks = {{"slow", File("slow")}};
   config.max_requests_per_client = 1;
   TestServer server(config);
-  const auto client = Client::Create(WithCertificate(server.server().address()));
-  auto running = std::async(std::launch::async, [&] {
-    v1::SampleRequest request = SampleOf("slow", 1, 1000);
-    request.mutable_sampling()->set_steps(10'000);
-    return (*client)->Sample(request).status();
-  });
+  Client::Options options = WithCertificate(server.server().address());
+  options.deadline = kMinutesOfSampling;
+  const auto client = Client::Create(options);
+  auto running = std::async(std::launch::async,
+                            [&] { return (*client)->Sample(MinutesOfSampling()).status(); });
   server.AwaitMetric("ddpt_requests_running", {"\"Sample\""}, 1);
   const absl::Status status = (*client)->Sample(SampleOf("slow", 1)).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("for the client \"CN=alice\""));
