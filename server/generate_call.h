@@ -30,8 +30,9 @@ struct GenerateResources {
 
 // One Generate call: prompt, batch, stream. The worker that generates only appends to a bounded
 // queue, from which one message at a time is written; a reader who lets it fill up is told
-// RESOURCE_EXHAUSTED, and generates no further. Owned by gRPC until OnDone and by the work until
-// its end.
+// RESOURCE_EXHAUSTED, and generates no further. It is not paused before: what is generated frees
+// the memory of its keys and values, which are far larger than the queue. Owned by gRPC until
+// OnDone and by the work until its end.
 class GenerateCall final : public StreamReactor<v1::GenerateResponse>,
                            public std::enable_shared_from_this<GenerateCall> {
  public:
