@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""How much of the embedded model's code works, under no prompt, the manual wordings, prompt tuning and DDPT: pass@k on the test
-examples of tasks of deploy/tiny, whose programs are run.
+"""How much of the embedded model's code works, under no prompt, the manual wordings, prompt tuning and DDPT, and where the right style
+depends on the instruction also conditional GENERATOR and DDPT: pass@k on the test examples of tasks of deploy/tiny, whose programs are run.
 
     pass_at_k.py --cells DIR [--tasks NAME ...] [--problems N] [--samples N] [--k K ...] [--temperature T] [--seeds N ...] [--report]
 
@@ -28,6 +28,7 @@ TASKS = {task["name"]: task for task in DEFINITION["tasks"]}
 RUN = ["pyline", "pydef", "house", "sql", "mixed", "mix5"]  # what Python runs, all of it or in part
 STEPS = {"house": 350, "mixed": 800, "mix5": 800}  # else 200
 TRAINED = ["prompt tuning", "DDPT"]
+DEPENDING = ["mixed", "mix5"]  # tasks whose right style depends on the instruction
 
 
 def parse():
@@ -45,7 +46,8 @@ def parse():
 
 
 def kinds(task):
-    return ["none", *(f"manual {number}" for number in range(1, 1 + len(TASKS[task]["manual"]))), *TRAINED]
+    return ["none", *(f"manual {number}" for number in range(1, 1 + len(TASKS[task]["manual"]))), *TRAINED,
+            *(table.CONDITIONAL if task in DEPENDING else [])]
 
 
 def problems(task, count):
@@ -60,7 +62,7 @@ def prompt(task, kind, seed, options):
     """The flags of a kind of prompt, which is trained where it must be."""
     if kind == "none":
         return ()
-    if kind in TRAINED:
+    if kind in table.METHODS:
         name = table.name_of(task, kind, seed)
         table.train(name, table.METHODS[kind], seed, "--steps", options.steps or STEPS.get(task, 200),
                     "--data", table.corpus(task, "train"), "--validation-data", table.corpus(task, "validation"), "--max-prompt-rms", 4)
