@@ -103,25 +103,30 @@ def cell(values, draws, sign=""):
 
 
 def report(task, options):
-    rows = {}
+    rows = {}  # {kind: {seed: cell}}
     for kind in kinds(task):
-        paths = [table.path_of(options.cells, task, kind, seed) for seed in options.seeds]
-        cells = [json.loads(path.read_text()) for path in paths if path.exists()]
+        paths = {seed: table.path_of(options.cells, task, kind, seed) for seed in options.seeds}
+        cells = {seed: json.loads(path.read_text()) for seed, path in paths.items() if path.exists()}
         if cells:
             rows[kind] = cells
     if "none" not in rows:
         return
-    count = len(rows["none"][0]["passed"])
+    first = next(iter(rows["none"].values()))
+    count = len(first["passed"])
     generator = random.Random(0)
     draws = [generator.choices(range(count), k=count) for _ in range(table.RESAMPLES)]
-    none = by_problem(rows["none"], options.k[0])
-    print(f"\n### {task}: {TASKS[task]['description']}\n\n{count} problems, {rows['none'][0]['samples']} samples of each and seed.\n")
+    print(f"\n### {task}: {TASKS[task]['description']}\n\n{count} problems, {first['samples']} samples of each and seed.\n")
+
+    def above_none(cells):
+        """Over the seeds that both have."""
+        shared = [seed for seed in cells if seed in rows["none"]]
+        pair = [by_problem([of[seed] for seed in shared], options.k[0]) for of in (cells, rows["none"])]
+        return cell([ours - none for ours, none in zip(*pair)], draws, "+")
 
     def line(kind, cells):
-        first = by_problem(cells, options.k[0])
-        above = cell([ours - its for ours, its in zip(first, none)], draws, "+") if kind != "none" else "–"
-        return [kind, str(len(cells)), *(cell(by_problem(cells, k), draws) for k in options.k), above,
-                f"{mean([one['programs_per_second'] for one in cells]):.1f}"]
+        every = list(cells.values())
+        return [kind, str(len(every)), *(cell(by_problem(every, k), draws) for k in options.k),
+                above_none(cells) if kind != "none" else "–", f"{mean([one['programs_per_second'] for one in every]):.1f}"]
 
     table.print_lines(["Prompt", "seeds", *(f"pass@{k}" for k in options.k), f"pass@{options.k[0]} above none", "programs a second"],
                       (line(kind, cells) for kind, cells in rows.items()))
