@@ -5,9 +5,11 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "client/gpu_peak.h"
 #include "client/machine_peak.h"
 #include "core/base/memory.h"
 #include "core/base/status.h"
@@ -53,12 +55,18 @@ class LibTorchThreads {
   const int before_ = at::get_num_threads();
 };
 
-// All rows from the encoder to the last token; [output_tokens][batch].
-std::vector<at::Tensor> Generate(const LanguageModel& model,
-                                 const std::vector<PromptedRequest>& requests, size_t tokens,
-                                 size_t threads) {
+struct Generated {
+  at::Tensor tokens;  // [batch, output_tokens], on the processor
+  double token_seconds;
+};
+
+// All rows from the encoder to the last token.
+Generated Generate(const LanguageModel& model, const std::vector<PromptedRequest>& requests,
+                   size_t tokens, size_t threads) {
   const LanguageModel::Prefilled filled = Prefill(model, requests);
   std::vector<at::Tensor> chosen = {filled.logits.argmax(1)};
+  chosen[0].sum().item();  // waits for a GPU
+  const auto first = std::chrono::steady_clock::now();
   // LibTorch's threads wait for work by spinning, on the cores that the team needs.
   const LibTorchThreads one_thread(1);
   Team team;
@@ -67,7 +75,9 @@ std::vector<at::Tensor> Generate(const LanguageModel& model,
   while (chosen.size() < tokens) {
     chosen.push_back(model.Step(*filled.state, chosen.back(), team).argmax(1));
   }
-  return chosen;
+  at::Tensor rows = at::stack(chosen, 1).to(at::kCPU).contiguous();
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - first;
+  return {std::move(rows), time.count() / static_cast<double>(std::max<size_t>(1, tokens - 1))};
 }
 
 void ScoreTargets(const LanguageModel& model, const std::vector<PromptedRequest>& requests,
@@ -158,12 +168,18 @@ absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& op
   result.prefix_tokens = DecoderIds(requests[0], geometry).size();
   const c10::NoGradGuard no_grad;
   at::Tensor rows;
+  std::vector<double> token_seconds;
   const auto run = [&] {
-    const auto chosen = Generate(*subject.model, requests, options.output_tokens, options.threads);
-    rows = at::stack(chosen, 1).to(at::kCPU).contiguous();
+    Generated generated =
+        Generate(*subject.model, requests, options.output_tokens, options.threads);
+    rows = std::move(generated.tokens);
+    token_seconds.push_back(generated.token_seconds);
     return absl::OkStatus();
   };
   DDPT_RETURN_IF_ERROR(TimeRuns(options.runs, run, on_run, result));
+  token_seconds.erase(token_seconds.begin());  // of the run that is not timed
+  std::ranges::nth_element(token_seconds, token_seconds.begin() + token_seconds.size() / 2);
+  result.token_seconds = token_seconds[token_seconds.size() / 2];
   for (size_t row = 0; row < options.batch; ++row) {
     const int64_t* ids = rows.const_data_ptr<int64_t>() + row * options.output_tokens;
     result.tokens.emplace_back(ids, ids + options.output_tokens);
@@ -172,7 +188,11 @@ absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& op
     ScoreTargets(*subject.model, requests, options.output_tokens, result);
   }
   CountWork(options, subject, result);
-  if (options.device != "cpu") return result;
+  if (options.device != "cpu") {
+    result.peak_flops = MeasureGpuFlops(options.device, geometry.dtype);
+    result.peak_bandwidth = MeasureGpuBandwidth(options.device);
+    return result;
+  }
   result.peak_flops = MeasureFlops(options.threads);
   // As many bytes as a token reads, or so many that no cache holds them.
   constexpr double kBeyondCaches = 1e9;

@@ -32,6 +32,7 @@ struct BenchGenerateResult : BenchResult {
   double load_seconds = 0;                  // of a model from a directory
   uint64_t kept_bytes = 0;                  // of the weights
   double token_bytes = 0;                   // of weights that a token reads after the first
+  double token_seconds = 0;                 // of a token of all rows after the first; the median
   uint64_t peak_bytes = 0;                  // most memory of the process, after loading
   // With log_probabilities, [batch][...]: what was put in, a made-up answer of as many tokens as
   // are generated, and the natural logarithms of their probabilities, each token given the answer
@@ -40,8 +41,7 @@ struct BenchGenerateResult : BenchResult {
   std::vector<std::vector<float>> log_probabilities;
 };
 
-// Blocks for all runs. INVALID_ARGUMENT names the option; others are OpenBenchModel's. What a GPU
-// can do at most is not measured.
+// Blocks for all runs. INVALID_ARGUMENT names the option; others are OpenBenchModel's.
 absl::StatusOr<BenchGenerateResult> BenchGenerate(const BenchGenerateOptions& options,
                                                   const std::function<void(size_t)>& on_run);
 

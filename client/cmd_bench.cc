@@ -171,6 +171,8 @@ nlohmann::ordered_json Report(const GenerateFlags& flags, const BenchGenerateRes
                                 {"device", options.device},
                                 {"parameters", result.parameters},
                                 {"load_seconds", result.load_seconds},
+                                {"token_seconds", result.token_seconds},
+                                {"token_bytes", result.token_bytes},
                                 {"kept_bytes", result.kept_bytes},
                                 {"peak_bytes_loading", result.peak_bytes}};
   if (options.log_probabilities) {

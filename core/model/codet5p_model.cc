@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/model/cached_prefix.h"
+#include "core/model/codet5p_cuda_decoder.h"
 #include "core/model/codet5p_decoder.h"
 #include "core/model/codet5p_layers.h"
 #include "core/model/decoder_trunk.h"
@@ -76,7 +77,8 @@ class Model : public LanguageModel {
         decoder_norm_(FinalNorm(weights, "decoder.transformer.", config.decoder.epsilon)),
         decoder_rotary_(Rotary::Table(config.max_positions, config.decoder.rotary_dim,
                                       decoder_embedding_.detach())),
-        head_(weights, "decoder.lm_head") {
+        head_(weights, "decoder.lm_head"),
+        cuda_decoder_(CudaDecoder::Create(weights, config, decoder_rotary_)) {
     const ModelKernels* const kernels = BestModelKernels();
     if (kernels == nullptr || !decoder_embedding_.is_cpu()) return;
     fast_decoder_ = std::make_unique<Decoder>(weights, config, decoder_rotary_, *kernels);
@@ -142,6 +144,9 @@ class Model : public LanguageModel {
       return fast_decoder_->Step(*rows, ids, team);
     }
     KvState& state = static_cast<KvState&>(decoder_state);
+    if (cuda_decoder_ != nullptr && cuda_decoder_->Takes(state)) {
+      return cuda_decoder_->Step(state, ids);
+    }
     const KvState::Next next = state.Begin();
     const at::Tensor positions = next.positions.unsqueeze(1);
     const Rotary rotary = decoder_rotary_.At(positions);
@@ -265,7 +270,8 @@ class Model : public LanguageModel {
   const Norm decoder_norm_;
   const Rotary decoder_rotary_;
   const Linear head_;
-  std::unique_ptr<const Decoder> fast_decoder_;  // where the processor has kernels for it
+  const std::unique_ptr<const CudaDecoder> cuda_decoder_;  // where a GPU has kernels for it
+  std::unique_ptr<const Decoder> fast_decoder_;            // where the processor has kernels for it
 };
 
 }  // namespace

@@ -21,6 +21,13 @@ void GrowHeads(Heads* heads, int64_t size) {
   heads->value = Grown(heads->value, 2, size);
 }
 
+void MakeContiguous(std::vector<Heads>* layers) {
+  for (Heads& layer : *layers) {
+    layer.key = layer.key.contiguous();
+    layer.value = layer.value.contiguous();
+  }
+}
+
 // The first `size` places of these rows.
 void SelectHeads(Heads* heads, const at::Tensor& rows, int64_t size) {
   heads->key = heads->key.narrow(2, 0, size).index_select(0, rows);
@@ -63,14 +70,15 @@ std::vector<int64_t> Selected(const std::vector<int64_t>& values, std::span<cons
 }  // namespace
 
 KvState::KvState(std::shared_ptr<KvMeter> meter, std::vector<Heads> layers,
-                 std::vector<Heads> cross, at::Tensor cross_bias, std::span<const int64_t> lengths,
-                 const Prefixes::Part& prefix)
+                 std::vector<Heads> cross, const at::Tensor& cross_bias,
+                 std::span<const int64_t> lengths, const Prefixes::Part& prefix)
     : share_(std::move(meter)),
       layers_(std::move(layers)),
       cross_(std::move(cross)),
-      cross_bias_(std::move(cross_bias)),
+      cross_bias_(cross_bias.contiguous()),
       lengths_(lengths.begin(), lengths.end()),
       prefixes_(lengths.size(), 0) {
+  for (std::vector<Heads>* heads : {&layers_, &cross_}) MakeContiguous(heads);
   Count();
   if (prefix.empty()) return;
   for (size_t row = 0; row < lengths_.size(); ++row) {
@@ -115,9 +123,14 @@ void KvState::Append(std::unique_ptr<DecoderState> other) {
   Count();
 }
 
-KvState::Next KvState::Begin() {
+void KvState::MakeRoom() {
   const int64_t tokens = Longest() + 1;
   if (tokens > layers_[0].key.size(2)) Reserve(Capacity(tokens));
+}
+
+KvState::Next KvState::Begin() {
+  MakeRoom();
+  const int64_t tokens = Longest() + 1;
   const at::Tensor rows = at::stack({at::tensor(at::IntArrayRef(lengths_), at::kLong),
                                      at::tensor(at::IntArrayRef(prefixes_), at::kLong)})
                               .to(cross_bias_.device());

@@ -18,13 +18,14 @@ namespace ddpt {
 // Keys and values of the past: per layer a cache [B, H, capacity, hd] that grows by doubling, of
 // which row b uses the first places, for its prefix (core/model/prefixes.h), which takes room but
 // no position, and then for its tokens; and those of the encoder, [B, H, S, hd], for each layer
-// with cross-attention.
+// with cross-attention. All are contiguous.
 class KvState : public DecoderState {
  public:
   // `layers` keys and values [B, H, n + T, hd] of `prefix`, n long, and of padded tokens, of which
   // row b has lengths[b]. `cross_bias` is [B, 1, 1, S].
   KvState(std::shared_ptr<KvMeter> meter, std::vector<Heads> layers, std::vector<Heads> cross,
-          at::Tensor cross_bias, std::span<const int64_t> lengths, const Prefixes::Part& prefix);
+          const at::Tensor& cross_bias, std::span<const int64_t> lengths,
+          const Prefixes::Part& prefix);
 
   // What such rows hold at most, but for a moment while rows come and go, and for the encoder's
   // padding of longer rows that have gone.
@@ -34,7 +35,9 @@ class KvState : public DecoderState {
   void Select(std::span<const int64_t> rows) override;
   void Append(std::unique_ptr<DecoderState> other) override;
 
-  // For one more token a row: makes room, and gives its positions [B], its places in the cache [B],
+  // Makes room for one more token a row.
+  void MakeRoom();
+  // The same, and gives its positions [B], its places in the cache [B],
   // how many of these the row's prefix takes [B], and the bias [B, 1, 1, longest + 1] that shows
   // row b its own past and present.
   struct Next {
@@ -50,6 +53,11 @@ class KvState : public DecoderState {
   // After the last layer: every row is one token longer.
   void End();
 
+  // Of each row, the prefix counted: the place of its next token. And of the prefix alone.
+  const std::vector<int64_t>& lengths() const { return lengths_; }
+  const std::vector<int64_t>& prefixes() const { return prefixes_; }
+  // [B, H, capacity, hd], contiguous, until rows or capacity change.
+  const Heads& past(size_t layer) const { return layers_[layer]; }
   const Heads& cross(size_t layer = 0) const { return cross_[layer]; }
   const at::Tensor& cross_bias() const { return cross_bias_; }
 
