@@ -14,11 +14,10 @@
 #include "absl/strings/str_cat.h"
 #include "core/model/codet5p_layers.h"
 #include "core/model/cuda_kernels.h"
+#include "core/model/linear.h"
 
 namespace ddpt::codet5p {
 namespace {
-
-constexpr char kStack[] = "decoder.transformer.";
 
 // Nothing where the kernels have no such elements.
 std::optional<cuda::Element> ElementOf(at::ScalarType type) {
@@ -34,47 +33,33 @@ std::optional<cuda::Element> ElementOf(at::ScalarType type) {
   }
 }
 
-at::Tensor Find(const StateDict& weights, const std::string& name) {
-  const auto found = weights.find(name);
-  return found == weights.end() ? at::Tensor() : found->second.detach();
-}
-
 const void* Data(const at::Tensor& x) { return x.defined() ? x.const_data_ptr() : nullptr; }
 
-// W and b; b may be undefined.
-struct Matrix {
-  Matrix(const StateDict& weights, const std::string& prefix)
-      : weight(weights.at(prefix + ".weight").detach()), bias(Find(weights, prefix + ".bias")) {}
+cuda::Map MapOf(const Linear& linear) {
+  const at::Tensor& weight = linear.weight();
+  return {Data(weight), Data(linear.bias()), static_cast<int>(weight.size(1)),
+          static_cast<int>(weight.size(0))};
+}
 
-  cuda::Map map() const {
-    return {Data(weight), Data(bias), static_cast<int>(weight.size(1)),
-            static_cast<int>(weight.size(0))};
-  }
-  bool FitsKernels(at::ScalarType type) const {
-    return weight.scalar_type() == type && weight.is_contiguous() &&
-           weight.size(1) * weight.element_size() % cuda::kInputBytes == 0;
-  }
-  at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+bool FitsKernels(const Linear& linear, at::ScalarType type) {
+  const at::Tensor& weight = linear.weight();
+  return weight.scalar_type() == type && weight.is_contiguous() &&
+         weight.size(1) * weight.element_size() % cuda::kInputBytes == 0;
+}
 
-  at::Tensor weight, bias;
-};
-
-struct LayerNorm {
-  LayerNorm(const StateDict& weights, const std::string& prefix)
-      : weight(weights.at(prefix + ".weight").detach()),
-        bias(weights.at(prefix + ".bias").detach()) {}
-  at::Tensor weight, bias;
-};
+Norm NormOf(const StateDict& weights, const std::string& prefix, const Codet5pConfig& config) {
+  return {weights.at(prefix + ".weight"), weights.at(prefix + ".bias"), config.decoder.epsilon};
+}
 
 struct Layer {
-  Layer(const StateDict& weights, const std::string& prefix)
-      : norm(weights, prefix + "ln_1"),
+  Layer(const StateDict& weights, const std::string& prefix, const Codet5pConfig& config)
+      : norm(NormOf(weights, prefix + "ln_1", config)),
         qkv(weights, prefix + "attn.qkv_proj"),
         out(weights, prefix + "attn.out_proj"),
         inner(weights, prefix + "mlp.fc_in"),
         outer(weights, prefix + "mlp.fc_out") {}
-  LayerNorm norm;
-  Matrix qkv, out, inner, outer;
+  Norm norm;
+  Linear qkv, out, inner, outer;
 };
 
 class Decoder : public CudaDecoder {
@@ -84,16 +69,15 @@ class Decoder : public CudaDecoder {
       : element_(element),
         heads_(static_cast<int>(config.decoder.heads)),
         head_width_(static_cast<int>(config.decoder.width / config.decoder.heads)),
-        epsilon_(static_cast<float>(config.decoder.epsilon)),
-        embedding_(weights.at(absl::StrCat(kStack, "wte.weight")).detach()),
-        norm_(weights, absl::StrCat(kStack, "ln_f")),
+        embedding_(weights.at(absl::StrCat(kDecoderStack, "wte.weight")).detach()),
+        norm_(NormOf(weights, absl::StrCat(kDecoderStack, "ln_f"), config)),
         head_(weights, "decoder.lm_head"),
         cross_query_(weights, CrossPrefix(config) + "q_attn"),
         cross_out_(weights, CrossPrefix(config) + "out_proj"),
         cosine_(rotary.cosine.contiguous()),
         sine_(rotary.sine.contiguous()) {
     for (int64_t i = 0; i < config.decoder.layers; ++i) {
-      layers_.emplace_back(weights, absl::StrCat(kStack, "h.", i, "."));
+      layers_.emplace_back(weights, absl::StrCat(kDecoderStack, "h.", i, "."), config);
     }
     int major = 0;
     C10_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor,
@@ -101,9 +85,10 @@ class Decoder : public CudaDecoder {
     early_ = major >= 9;
   }
 
-  bool FitsKernels() const {
-    const at::ScalarType type = embedding_.scalar_type();
-    const auto fits = [type](const Matrix& matrix) { return matrix.FitsKernels(type); };
+  bool Fits() const {
+    const auto fits = [&](const Linear& linear) {
+      return FitsKernels(linear, embedding_.scalar_type());
+    };
     return embedding_.is_contiguous() && embedding_.size(1) <= cuda::kMaxNormWidth &&
            cuda::Attends(element_, 1, head_width_) && fits(head_) && fits(cross_query_) &&
            fits(cross_out_) && std::ranges::all_of(layers_, [&](const Layer& layer) {
@@ -129,7 +114,7 @@ class Decoder : public CudaDecoder {
     LookAtEncoder(state, token);
     Normalize(norm_, token);
     if (!token.few) return head_(token.normed).to(at::kFloat);
-    at::Tensor logits = token.Floats(head_.weight.size(0));
+    at::Tensor logits = token.Floats(head_.outputs());
     C10_CUDA_CHECK(cuda::Multiply(element_, OfNormed(head_, token, logits, cuda::Output::kFloat),
                                   {}, token.queue));
     return logits;
@@ -155,10 +140,6 @@ class Decoder : public CudaDecoder {
     std::vector<at::Tensor> addends = {};  // that x does not have yet
   };
 
-  static std::string CrossPrefix(const Codet5pConfig& config) {
-    return absl::StrCat(kStack, "h.", config.decoder.layers - 1, ".crossattention.");
-  }
-
   Token Begin(KvState& state, const at::Tensor& ids) const {
     state.MakeRoom();
     const std::vector<int64_t>&lengths = state.lengths(), &prefixes = state.prefixes();
@@ -181,7 +162,7 @@ class Decoder : public CudaDecoder {
     token.attended = token.Elements(width);
     if (token.few) {
       token.product = token.Elements(3 * width);
-      token.inner = token.Elements(layers_[0].inner.weight.size(0));
+      token.inner = token.Elements(layers_[0].inner.outputs());
       const auto size = static_cast<int64_t>(cuda::PartialSize(Sum(layers_[0], token)));
       token.partial = at::empty({size}, token.x.options());
     }
@@ -195,22 +176,23 @@ class Decoder : public CudaDecoder {
     return token;
   }
 
-  void Normalize(const LayerNorm& norm, Token& token) const {
+  void Normalize(const Norm& norm, Token& token) const {
     cuda::NormRows rows{.x = token.x.mutable_data_ptr<float>(),
                         .addends = {},
                         .out = token.normed.mutable_data_ptr(),
                         .rows = token.rows,
                         .width = static_cast<int>(token.x.size(1))};
     for (size_t i = 0; i < token.addends.size(); ++i) rows.addends[i] = Data(token.addends[i]);
-    C10_CUDA_CHECK(cuda::Normalize(element_, {Data(norm.weight), Data(norm.bias), epsilon_}, rows,
-                                   token.queue));
+    C10_CUDA_CHECK(cuda::Normalize(
+        element_, {Data(norm.weight), Data(norm.bias), static_cast<float>(norm.epsilon)}, rows,
+        token.queue));
     token.addends.clear();
   }
 
   // y = W normed + b.
-  static cuda::Product OfNormed(const Matrix& matrix, const Token& token, const at::Tensor& out,
+  static cuda::Product OfNormed(const Linear& linear, const Token& token, const at::Tensor& out,
                                 cuda::Output output = cuda::Output::kElement) {
-    return {.map = matrix.map(),
+    return {.map = MapOf(linear),
             .in = Data(token.normed),
             .out = out.mutable_data_ptr(),
             .output = output,
@@ -219,8 +201,8 @@ class Decoder : public CudaDecoder {
 
   // What a layer adds to the residual stream.
   static cuda::Product Sum(const Layer& layer, const Token& token) {
-    return {.map = layer.out.map(),
-            .other = layer.outer.map(),
+    return {.map = MapOf(layer.out),
+            .other = MapOf(layer.outer),
             .in = Data(token.attended),
             .other_in = Data(token.inner),
             .out = token.x.mutable_data_ptr(),
@@ -287,7 +269,7 @@ class Decoder : public CudaDecoder {
       token.addends.push_back(cross_out_(token.attended));
       return;
     }
-    const cuda::Product out{.map = cross_out_.map(),
+    const cuda::Product out{.map = MapOf(cross_out_),
                             .in = Data(token.attended),
                             .out = token.x.mutable_data_ptr(),
                             .output = cuda::Output::kAdd,
@@ -298,11 +280,10 @@ class Decoder : public CudaDecoder {
 
   const cuda::Element element_;
   const int heads_, head_width_;
-  const float epsilon_;
   const at::Tensor embedding_;
   std::vector<Layer> layers_;
-  const LayerNorm norm_;
-  const Matrix head_, cross_query_, cross_out_;
+  const Norm norm_;
+  const Linear head_, cross_query_, cross_out_;
   const at::Tensor cosine_, sine_;  // [positions, rotary_dim / 2] float32
   bool early_ = false;              // cuda::Queue
 };
@@ -312,11 +293,11 @@ class Decoder : public CudaDecoder {
 std::unique_ptr<const CudaDecoder> CudaDecoder::Create(const StateDict& weights,
                                                        const Codet5pConfig& config,
                                                        const Rotary& rotary) {
-  const at::Tensor& embedding = weights.at(absl::StrCat(kStack, "wte.weight"));
+  const at::Tensor& embedding = weights.at(absl::StrCat(kDecoderStack, "wte.weight"));
   const auto element = ElementOf(embedding.scalar_type());
   if (!embedding.is_cuda() || !element) return nullptr;
   auto decoder = std::make_unique<const Decoder>(weights, config, rotary, *element);
-  return decoder->FitsKernels() ? std::move(decoder) : nullptr;
+  return decoder->Fits() ? std::move(decoder) : nullptr;
 }
 
 }  // namespace ddpt::codet5p

@@ -8,16 +8,6 @@
 #include "core/model/codet5p_layers.h"
 
 namespace ddpt::codet5p {
-namespace {
-
-constexpr char kStack[] = "decoder.transformer.";
-
-std::string CrossPrefix(const Codet5pConfig& config) {
-  return absl::StrCat(kStack, "h.", config.decoder.layers - 1, ".crossattention.");
-}
-
-}  // namespace
-
 Decoder::Norm::Norm(const StateDict& weights, const std::string& prefix)
     : weight(FloatsOf(weights.at(prefix + ".weight"))),
       bias(FloatsOf(weights.at(prefix + ".bias"))) {}
@@ -38,15 +28,15 @@ Decoder::Decoder(const StateDict& weights, const Codet5pConfig& config, const Ro
       inner_(static_cast<size_t>(config.decoder.inner)),
       epsilon_(static_cast<float>(config.decoder.epsilon)),
       scale_(1 / std::sqrt(static_cast<float>(head_width_))),
-      embedding_(weights.at(absl::StrCat(kStack, "wte.weight")).detach()),
+      embedding_(weights.at(absl::StrCat(kDecoderStack, "wte.weight")).detach()),
       cross_query_(weights, CrossPrefix(config) + "q_attn"),
       cross_out_(weights, CrossPrefix(config) + "out_proj"),
-      norm_(weights, absl::StrCat(kStack, "ln_f")),
+      norm_(weights, absl::StrCat(kDecoderStack, "ln_f")),
       head_(weights, "decoder.lm_head"),
       cosine_(rotary.cosine.contiguous()),
       sine_(rotary.sine.contiguous()) {
   for (int64_t i = 0; i < config.decoder.layers; ++i) {
-    layers_.emplace_back(weights, absl::StrCat(kStack, "h.", i, "."));
+    layers_.emplace_back(weights, absl::StrCat(kDecoderStack, "h.", i, "."));
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
+
 namespace ddpt::codet5p {
 namespace {
 
@@ -21,6 +23,10 @@ std::vector<at::Tensor> SplitGroups(const at::Tensor& x, int64_t parts, int64_t 
 }
 
 }  // namespace
+
+std::string CrossPrefix(const Codet5pConfig& config) {
+  return absl::StrCat(kDecoderStack, "h.", config.decoder.layers - 1, ".crossattention.");
+}
 
 Rotary Rotary::Table(int64_t positions, int64_t rotary_dim, const at::Tensor& like) {
   const at::TensorOptions options = like.options().dtype(at::kFloat);

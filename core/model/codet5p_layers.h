@@ -20,6 +20,10 @@ namespace ddpt::codet5p {
 // The checkpoints keep the heads in this many groups, one per device of their first training.
 inline constexpr int64_t kGroups = 4;
 
+// Where the weights of the decoder stand, and those of its last block's cross-attention.
+inline constexpr char kDecoderStack[] = "decoder.transformer.";
+std::string CrossPrefix(const Codet5pConfig& config);
+
 // What rotary embedding needs: cosines and sines of position / 10000^(2i/r), i = 0..r/2-1.
 struct Rotary {
   at::Tensor cosine, sine;  // [positions, r/2] float32

@@ -37,10 +37,6 @@ Norm FinalNorm(const StateDict& weights, const std::string& prefix, double epsil
   return {weights.at(prefix + "ln_f.weight"), weights.at(prefix + "ln_f.bias"), epsilon};
 }
 
-std::string CrossPrefix(const Codet5pConfig& config) {
-  return absl::StrCat("decoder.transformer.h.", config.decoder.layers - 1, ".crossattention.");
-}
-
 // What a stack's blocks have in common.
 struct Pass {
   Rotary rotary;    // of the tokens' positions
@@ -71,10 +67,10 @@ class Model : public LanguageModel {
                                       encoder_embedding_.detach())),
         project_(config.encoder.width == config.decoder.width ? Linear()
                                                               : Linear(weights, "enc_to_dec_proj")),
-        decoder_embedding_(weights.at("decoder.transformer.wte.weight")),
-        decoder_blocks_(Blocks(weights, "decoder.transformer.", config.decoder)),
+        decoder_embedding_(weights.at(absl::StrCat(kDecoderStack, "wte.weight"))),
+        decoder_blocks_(Blocks(weights, kDecoderStack, config.decoder)),
         cross_(weights, CrossPrefix(config), config.decoder.heads),
-        decoder_norm_(FinalNorm(weights, "decoder.transformer.", config.decoder.epsilon)),
+        decoder_norm_(FinalNorm(weights, kDecoderStack, config.decoder.epsilon)),
         decoder_rotary_(Rotary::Table(config.max_positions, config.decoder.rotary_dim,
                                       decoder_embedding_.detach())),
         head_(weights, "decoder.lm_head"),

@@ -25,6 +25,8 @@ class Linear {
 
   bool defined() const { return weight_.defined(); }
   int64_t outputs() const { return weight_.size(0); }
+  const at::Tensor& weight() const { return weight_; }
+  const at::Tensor& bias() const { return bias_; }  // undefined where there is none
   // On the processor, for ModelKernels; lives as long as this. float32, bfloat16 or int8.
   MatrixType type() const;
   MatrixView view() const;
