@@ -5,6 +5,7 @@
 #include <random>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "server/status.h"
@@ -34,7 +35,10 @@ std::string RequestId(const grpc::CallbackServerContext& context) {
   const std::string given = found == context.client_metadata().end()
                                 ? ""
                                 : std::string(found->second.data(), found->second.size());
-  if (!given.empty() && given.size() <= kRequestIdLimit) return given;
+  // gRPC takes any bytes in, but ends the process where it is to send some of them back.
+  const bool sendable = std::ranges::all_of(
+      given, [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)); });
+  if (!given.empty() && given.size() <= kRequestIdLimit && sendable) return given;
   thread_local std::mt19937_64 random{std::random_device{}()};
   return absl::StrCat(absl::Hex(random(), absl::kZeroPad16));
 }

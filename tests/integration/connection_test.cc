@@ -1,7 +1,11 @@
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <future>
+#include <map>
 
 #include "client/client.h"
 #include "client/status.h"
@@ -56,6 +60,53 @@ TEST_F(ConnectionTest, MoreCallsThanStreamsWaitAtTheClient) {
   const absl::Status status = server.Sample(SampleOf("slow", 1), milliseconds(100)).status();
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   EXPECT_EQ(server.Metric("grpc_server_started_total", {"\"Sample\""}), 1);
+}
+
+// A call of ListTasks by hand, as no gRPC client would make it; whether an answer came.
+bool CallWithRequestId(const std::string& at, const std::string& request_id) {
+  const auto port = static_cast<uint16_t>(std::stoi(at.substr(at.rfind(':') + 1)));
+  const int socket_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{.sin_family = AF_INET,
+                      .sin_port = htons(port),
+                      .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)},
+                      .sin_zero = {}};
+  timeval patience{.tv_sec = 20, .tv_usec = 0};
+  setsockopt(socket_fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  if (connect(socket_fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return false;
+  const auto frame = [](char type, char flags, char stream, const std::string& payload) {
+    const char head[] = {0, 0, static_cast<char>(payload.size()), type, flags, 0, 0, 0, stream};
+    return std::string(head, sizeof(head)) + payload;
+  };
+  std::string headers;
+  for (const auto& [name, value] :
+       std::map<std::string, std::string>{{":method", "POST"},
+                                          {":path", "/ddpt.v1.TaskService/ListTasks"},
+                                          {":scheme", "http"},
+                                          {"content-type", "application/grpc"},
+                                          {"te", "trailers"},
+                                          {"x-request-id", request_id}}) {
+    headers += '\0';  // a literal that is not to be indexed
+    headers += static_cast<char>(name.size()) + name + static_cast<char>(value.size()) + value;
+  }
+  const std::string bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, "") +
+                            frame(1, 4, 1, headers) + frame(0, 1, 1, std::string(5, '\0'));
+  send(socket_fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  std::string answer(1 << 16, '\0');
+  size_t size = 0;
+  while (answer.find("grpc-status") == answer.npos && size < answer.size()) {
+    const ssize_t got = recv(socket_fd, &answer[size], answer.size() - size, 0);
+    if (got <= 0) break;
+    size += static_cast<size_t>(got);
+  }
+  close(socket_fd);
+  return answer.find("grpc-status") != answer.npos;
+}
+
+TEST_F(ConnectionTest, ARequestIdThatCannotBeSentBackIsNot) {
+  TestServer server(config_);
+  for (const char* id : {"plain", "a\tb", "a\xe9z", "a b"}) {
+    EXPECT_TRUE(CallWithRequestId(server.server().address(), id)) << id;
+  }
 }
 
 TEST_F(ConnectionTest, OneThatPingsTooOftenIsEnded) {
