@@ -49,6 +49,7 @@ class StepBatcher::Group : public std::enable_shared_from_this<Group> {
   Progress RunSlices(Stream& stream);
   void RunSlice(Stream& stream);
   void EndAll(const absl::Status& status);
+  void EndThrown(const absl::Status& status);
   void EndEntry(Entry& entry, const absl::Status& status);
   void TakeInbox();
   void EndStopped(bool waiting_too);
@@ -73,6 +74,7 @@ class StepBatcher::Group : public std::enable_shared_from_this<Group> {
   std::deque<Entry*> entering_;       // those with rows still to join, next one first
   std::shared_ptr<StepGroup> steps_;  // helpers hold it too
   std::vector<Row> rows_;             // those in steps_
+  const Entry* joining_ = nullptr;    // whose row joins
   std::vector<StepGroup::Finished> finished_;
 };
 
@@ -81,8 +83,8 @@ void StepBatcher::Group::Schedule() {
   work.key = key_;
   work.run = [self = shared_from_this()](Stream& stream) { return self->RunSlices(stream); };
   work.on_error = [self = shared_from_this()](const absl::Status& status) {
-    self->EndAll(status);
-    if (!self->Retire()) self->Schedule();
+    self->EndThrown(status);
+    if (!self->entries_.empty() || !self->Retire()) self->Schedule();
   };
   const absl::Status status = batcher_.pool_.Submit(std::move(work));
   if (status.ok()) return;
@@ -126,6 +128,19 @@ void StepBatcher::Group::EndAll(const absl::Status& status) {
   steps_.reset();
   rows_.clear();
   while (!entries_.empty()) EndEntry(*entries_.back(), status);
+}
+
+// What the group threw: those that wait have nothing to do with it, and get a fresh one.
+void StepBatcher::Group::EndThrown(const absl::Status& status) {
+  steps_.reset();
+  rows_.clear();
+  const size_t before = entries_.size();
+  for (size_t i = before; i-- > 0;) {
+    Entry& entry = *entries_[i];
+    if (entry.in_group() || &entry == joining_) EndEntry(entry, status);
+  }
+  joining_ = nullptr;
+  if (entries_.size() == before) EndAll(status);
 }
 
 void StepBatcher::Group::EndEntry(Entry& entry, const absl::Status& status) {
@@ -189,7 +204,9 @@ void StepBatcher::Group::FillRows() {
       EndEntry(entry, absl::OkStatus());
       continue;
     }
+    joining_ = &entry;
     const absl::Status status = JoinRow(entry);
+    joining_ = nullptr;
     if (!status.ok()) {
       EndEntry(entry, status);
       continue;

@@ -318,6 +318,19 @@ TEST_F(StepBatcherTest, AnExceptionEndsThoseInsideAndTheNextGetAFreshGroup) {
   EXPECT_EQ(world_.groups_made, 2);
 }
 
+TEST_F(StepBatcherTest, AnExceptionEndsNoneThatWaitForRoom) {
+  world_.capacity = 1;
+  std::shared_ptr<FakeOutcome> waiting;
+  world_.on_step = [&](size_t width) {
+    widths_.push_back(width);
+    if (widths_.size() == 1) waiting = Submit({.steps = 2});
+    if (widths_.size() == 3) throw std::runtime_error("mat1 and mat2");
+  };
+  EXPECT_EQ(Submit({.steps = 9})->status, absl::InternalError("mat1 and mat2"));
+  EXPECT_EQ(waiting->done, 1);
+  EXPECT_TRUE(waiting->status.ok());
+}
+
 TEST_F(StepBatcherTest, LackOfMemoryForTheGroupIsToldAsSuch) {
   world_.on_make_group = []() -> absl::Status { throw std::bad_alloc(); };
   const auto outcome = Submit({});
