@@ -6,12 +6,20 @@
 
 #include "core/base/pause.h"
 #include "core/base/status.h"
+#include "core/runtime/fault.h"
 
 namespace ddpt {
 namespace {
 
 // Until a full pool is asked again.
 constexpr std::chrono::milliseconds kPoolRetry{50};
+
+// What `action` throws, as a status: the runner's thread has nobody who catches.
+absl::Status Caught(const std::function<absl::Status()>& action) try {
+  return action();
+} catch (const std::exception& error) {
+  return FromException(error);
+}
 
 }  // namespace
 
@@ -242,15 +250,17 @@ absl::Status JobRunner::Drive(Job& job, const StopToken& stop) {
       });
     });
     if (!status.ok()) {
-      if (stopping() && !lost()) Trouble(job, work->Save(job));
+      if (stopping() && !lost()) Trouble(job, Caught([&] { return work->Save(job); }));
       return status;
     }
     if (piece.next == JobWork::Next::kSave) {
-      DDPT_RETURN_IF_ERROR(Retry(job, stop, passing, [&] { return work->Save(job); }));
+      DDPT_RETURN_IF_ERROR(
+          Retry(job, stop, passing, [&] { return Caught([&] { return work->Save(job); }); }));
     }
     if (!piece.event.empty()) Trouble(job, Record(job, piece.event, job.state));
     if (piece.next == JobWork::Next::kFinish) {
-      return Retry(job, stop, absl::IsUnavailable, [&] { return work->Finish(job); });
+      return Retry(job, stop, absl::IsUnavailable,
+                   [&] { return Caught([&] { return work->Finish(job); }); });
     }
   }
 }
