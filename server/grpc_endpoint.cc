@@ -2,6 +2,7 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/address.h"
@@ -11,6 +12,7 @@ namespace ddpt {
 namespace {
 
 constexpr int kKeepaliveTimeoutMs = 20'000;
+constexpr int kReflectionThreads = 32;
 
 int Milliseconds(std::chrono::milliseconds duration) { return static_cast<int>(duration.count()); }
 
@@ -49,6 +51,8 @@ absl::StatusOr<GrpcEndpoint> StartGrpc(const Config& config,
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetArguments(config, builder);
+  // Of reflection, whose streams hold a thread each; all else here needs none.
+  builder.SetResourceQuota(grpc::ResourceQuota().SetMaxThreads(kReflectionThreads));
   if (auto guard = access.Guard()) {
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> guards;
     guards.push_back(std::move(guard));
