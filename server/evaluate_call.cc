@@ -162,7 +162,9 @@ absl::StatusOr<PromptedRequest> EvaluateCall::Prompted(uint32_t contender,
     return WithPrompt(*prompts_[contender], std::move(ids), DecoderPrefix::kHabit);
   }
   DDPT_ASSIGN_OR_RETURN(const ResolvedPrompt prompt, Resolve(contender, ids));
-  if (prompt.receipt && prompt.receipt->denoiser_digest() != pinned_[contender]) {
+  // A prompt by its id tells its version itself.
+  const std::string& pinned = pinned_[contender];
+  if (prompt.receipt && !pinned.empty() && prompt.receipt->denoiser_digest() != pinned) {
     return absl::AbortedError(absl::StrCat("task \"", prompt.task, "\" has another active version ",
                                            "than when the evaluation began"));
   }
