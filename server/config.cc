@@ -286,13 +286,15 @@ absl::StatusOr<Layer> FromFile(const std::string& path) {
     const auto where = absl::StrCat(path, " line ", number, ": ");
     const size_t equals = line.find('=');
     if (equals == line.npos) {
-      return absl::InvalidArgumentError(absl::StrCat(where, "\"", line, "\" is not name = value"));
+      // Not quoted: it may be a secret.
+      return absl::InvalidArgumentError(absl::StrCat(where, "is not name = value"));
     }
     const std::string key(absl::StripAsciiWhitespace(line.substr(0, equals)));
     const auto setting = std::find_if(Settings().begin(), Settings().end(),
                                       [&](const Setting& known) { return known.name == key; });
     if (setting == Settings().end()) {
-      return absl::InvalidArgumentError(absl::StrCat(where, "unknown setting \"", key, "\""));
+      const auto word = key.substr(0, key.find_first_of(" \t:"));
+      return absl::InvalidArgumentError(absl::StrCat(where, "unknown setting \"", word, "\""));
     }
     if (!layer.emplace(key, FileValues(line.substr(equals + 1), setting->list)).second) {
       return absl::InvalidArgumentError(absl::StrCat(where, "\"", key, "\" is given twice"));

@@ -202,7 +202,7 @@ absl::Status Server::Impl::Load() {
 
 absl::Status Server::Impl::OpenPools() {
   DDPT_ASSIGN_OR_RETURN(device_, DeviceNumber(config_.device));
-  const size_t processors = std::max(1u, std::thread::hardware_concurrency());
+  const size_t processors = std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
   DDPT_ASSIGN_OR_RETURN(control_, StreamPool::Create({.threads = kControlThreads}));
   const auto on_device_lost = [this](const absl::Status& why) { LoseDevice(why); };
   DDPT_ASSIGN_OR_RETURN(
