@@ -77,7 +77,9 @@ absl::StatusOr<std::vector<Record>> SplitArray(std::string_view bytes) {
       if (depth == 1) start_line = line;
       ++depth;
     } else if (c == ']' || c == '}') {
-      if (--depth == 0) closed = true;
+      if (--depth > 0) continue;
+      if (c == '}') return LineError(line, "-", "'}' where the array ends with ']'");
+      closed = true;
     }
   }
   if (!closed) return LineError(line, "-", "the array does not end; ']' is missing");
@@ -165,7 +167,16 @@ absl::Status CheckCount(uint64_t count) {
   return absl::OkStatus();
 }
 
+// Two texts of the longest, each character an escape of six, and as much again of what is not read.
+// Parsed, a record may take a hundred times its bytes.
+constexpr size_t kMaxRecordBytes = 2 << 20;
+
 absl::StatusOr<Json> ParseObject(const Record& record) {
+  if (record.text.size() > kMaxRecordBytes) {
+    return LineError(record.line, "-",
+                     absl::StrCat("is an example of ", record.text.size(),
+                                  " bytes, above the limit of ", kMaxRecordBytes));
+  }
   Json object = Json::parse(record.text, nullptr, /*allow_exceptions=*/false);
   if (object.is_discarded()) {
     return LineError(record.line, "-", "is not valid JSON in UTF-8");

@@ -118,6 +118,12 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"LoneSurrogate", "{\"instruction\": \"\\ud800\", \"code\": \"c\"}", "line 1",
                   "UTF-8"},
         Malformed{"ArrayNotClosed", kGoodIntent, "line 2", "']' is missing"},
+        Malformed{"ArrayEndsWithABrace", "[{\"intent\": \"i\", \"snippet\": \"s\"}\n}", "line 2",
+                  "'}' where the array ends"},
+        Malformed{"LongRecord",
+                  "{\"instruction\": \"i\", \"code\": \"c\", \"x\": \"" +
+                      std::string(2 << 20, 'x') + "\"}",
+                  "line 1", "above the limit of 2097152"},
         Malformed{"TrailingComma", "[{\"intent\": \"i\", \"snippet\": \"s\"},\n]", "line 2",
                   "missing"},
         Malformed{"DoubleComma", kGoodIntent + ",{}]", "line 2", "missing"},
