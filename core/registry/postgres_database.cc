@@ -70,6 +70,11 @@ absl::Status Guarded(const std::string& address, bool& repeat,
   } catch (const pqxx::broken_connection& error) {
     repeat = true;
     return ErrorOf(absl::StatusCode::kUnavailable, address, error.what());
+  } catch (const pqxx::statement_completion_unknown& error) {
+    return ErrorOf(absl::StatusCode::kUnavailable, address, error.what());
+  } catch (const pqxx::transaction_rollback& error) {  // serialisation, deadlock
+    repeat = true;
+    return ErrorOf(absl::StatusCode::kUnavailable, address, error.what());
   } catch (const pqxx::sql_error& error) {
     const std::string& state = error.sqlstate();
     // Shutdown and start of the server, serialisation and deadlock.
@@ -119,7 +124,8 @@ std::string ConnectionString(Settings settings, const PostgresDatabase::Options&
   settings["options"] =
       absl::StrCat("-c statement_timeout=", statement.count(),
                    " -c idle_in_transaction_session_timeout=", 2 * statement.count(),
-                   " -c client_min_messages=warning ", settings["options"]);
+                   " -c client_min_messages=warning -c bytea_output=hex",
+                   " -c default_transaction_isolation=read\\ committed ", settings["options"]);
   std::string text;
   for (const auto& [name, value] : settings) {
     absl::StrAppend(&text, name, "='", absl::StrReplaceAll(value, {{"\\", "\\\\"}, {"'", "\\'"}}),

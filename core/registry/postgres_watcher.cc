@@ -56,7 +56,6 @@ bool PostgresWatcher::Pause(milliseconds time) {
 
 void PostgresWatcher::Run() {
   milliseconds backoff{0};
-  bool told = false;
   while (true) {
     const auto start = steady_clock::now();
     try {
@@ -64,11 +63,11 @@ void PostgresWatcher::Run() {
       return;
     } catch (const std::exception& error) {
       const bool was_there = steady_clock::now() - start > options_.poll;
-      if (was_there || !told) {
+      if (!told_) {
         options_.on_reach(absl::UnavailableError(
             absl::StrCat("database ", database_.address(), ": ", error.what())));
       }
-      told = true;
+      told_ = true;
       backoff = was_there ? kFirstBackoff : std::clamp(2 * backoff, kFirstBackoff, kLastBackoff);
     }
     if (!Pause(backoff)) return;
@@ -80,6 +79,7 @@ void PostgresWatcher::Watch() {
   pqxx::connection connection(database_.connection_string());
   Inbox inbox(connection);
   options_.on_reach(absl::OkStatus());
+  told_ = false;
   seen_.clear();
   auto next_poll = steady_clock::now();
   while (!stopping()) {

@@ -41,7 +41,9 @@ class PostgresWatcher {
 
   const PostgresDatabase& database_;
   const Options options_;
-  std::map<std::string, int64_t> seen_;  // revisions that were told of; of the thread alone
+  // Of the thread alone:
+  std::map<std::string, int64_t> seen_;  // revisions that were told of
+  bool told_ = false;                    // that the database cannot be reached, since it was
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
