@@ -4,6 +4,7 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "absl/strings/ascii.h"
@@ -99,7 +100,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateChannel(const Client::Optio
 }
 
 absl::StatusOr<std::string> TokenFor(const Client::Options& options) {
-  std::string token = options.token;
+  std::string token(absl::StripAsciiWhitespace(options.token));
   if (!options.token_file.empty()) {
     if (!token.empty()) return FieldError("token-file", "is given, and a token too");
     const auto text = ReadFile(options.token_file, kMaxTokenBytes);
@@ -108,6 +109,10 @@ absl::StatusOr<std::string> TokenFor(const Client::Options& options) {
     if (token.empty()) {
       return FieldError("token-file", absl::StrCat(options.token_file, " begins with no token"));
     }
+  }
+  if (!std::ranges::all_of(
+          token, [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)); })) {
+    return FieldError("token", "has a space, or another character that no token has");
   }
   if (token.empty() || UsesTls(options) || StaysHere(options.target)) return token;
   return FieldError("token", absl::StrCat("is not sent to ", options.target,

@@ -78,20 +78,24 @@ struct Client::Impl {
                  [&] { return Attempt(deadline, traceparent, call); });
   }
 
+  // A call that nobody here has cancelled: a server that stopped has not got to it.
+  static grpc::Status OfServer(const grpc::Status& ended) {
+    if (ended.error_code() != grpc::StatusCode::CANCELLED) return ended;
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, ended.error_message());
+  }
+
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Unary(Stub& stub,
                                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                               Response*),
-                                 const Request& request, Repeat repeat = Repeat::kAllowed) const {
+                                 const Request& request, Repeat repeat = Repeat::kAllowed,
+                                 Patience patience = Patience::kAttempts) const {
     Response response;
-    const absl::Status status =
-        Run([&] { return repeat == Repeat::kAllowed; },
-            [&](grpc::ClientContext& context) {
-              const grpc::Status ended = (stub.*method)(&context, request, &response);
-              if (ended.error_code() != grpc::StatusCode::CANCELLED) return ended;
-              // Nobody here cancels: a server that stopped has not got to it.
-              return grpc::Status(grpc::StatusCode::UNAVAILABLE, ended.error_message());
-            });
+    const absl::Status status = Run([&] { return repeat == Repeat::kAllowed; },
+                                    [&](grpc::ClientContext& context) {
+                                      return OfServer((stub.*method)(&context, request, &response));
+                                    },
+                                    patience);
     if (!status.ok()) return status;
     return response;
   }
@@ -109,7 +113,7 @@ struct Client::Impl {
                                       if (writer->Write(first) && SendChunks(*writer, bytes)) {
                                         writer->WritesDone();
                                       }
-                                      return writer->Finish();
+                                      return OfServer(writer->Finish());
                                     });
     if (!status.ok()) return status;
     return response;
@@ -128,7 +132,7 @@ struct Client::Impl {
       reader.Finish();
       return grpc::Status(grpc::StatusCode::CANCELLED, "stopped by the caller");
     }
-    return reader.Finish();
+    return OfServer(reader.Finish());
   }
 
   // A stream that is not begun again after its first message.
@@ -296,8 +300,9 @@ absl::StatusOr<v1::TrainingJob> Client::CancelJob(const v1::CancelJobRequest& re
 
 absl::Status Client::WatchJob(v1::WatchJobRequest request,
                               const std::function<bool(const v1::JobEvent&)>& on_event) {
-  bool progress = false;
+  bool progress = false, reached = false;
   const std::function<bool(const v1::JobEvent&)> pass = [&](const auto& event) {
+    reached = true;
     if (event.event() <= request.after_event()) return true;
     request.set_after_event(event.event());
     progress = true;
@@ -314,11 +319,15 @@ absl::Status Client::WatchJob(v1::WatchJobRequest request,
                                              return Impl::Drain(context, *reader, pass);
                                            },
                                            Patience::kDeadline);
-    if (absl::IsDeadlineExceeded(status)) {
-      DDPT_RETURN_IF_ERROR(GetJob(probe).status());
-    } else if (!absl::IsUnavailable(status) || !progress) {
-      return status;
-    }
+    // A quiet stream's deadline passes, too; and where it broke late, little of it was left.
+    const bool away = absl::IsUnavailable(status) && (reached || progress);
+    if (!away && !absl::IsDeadlineExceeded(status)) return status;
+    if (progress) continue;
+    DDPT_RETURN_IF_ERROR(impl_
+                             ->Unary(*impl_->training, &v1::TrainingService::Stub::GetJob, probe,
+                                     Repeat::kAllowed, Patience::kDeadline)
+                             .status());
+    reached = true;
   }
 }
 

@@ -67,8 +67,10 @@ void AddCheckCommand(CLI::App& app, Session& session) {
       ->add_option("--overload", options->overload,
                    "Sends this many requests at once; default 0: none")
       ->check(CLI::Range(size_t{0}, size_t{4096}));
-  command->add_option("--drain", options->drain,
-                      "Ends the server, this process on this machine, by SIGTERM");
+  command
+      ->add_option("--drain", options->drain,
+                   "Ends the server, this process on this machine, by SIGTERM")
+      ->check(CLI::PositiveNumber);
   auto patience = std::make_shared<double>(5);
   command->add_option("--patience", *patience, "Seconds for what is to happen soon; default 5")
       ->check(CLI::Range(0.1, 600.0));

@@ -62,10 +62,15 @@ absl::Status Watch(Client& client, const v1::WatchJobRequest& request, Session& 
     }
     return true;
   }));
+  if (last.job_id().empty()) {  // all events were before those that are asked for
+    v1::GetJobRequest job;
+    job.set_job_id(request.job_id());
+    DDPT_ASSIGN_OR_RETURN(last, client.GetJob(job));
+  }
   if (last.state() == Job::STATE_FAILED)
     return absl::InternalError("the job failed: " + last.error());
   if (last.state() == Job::STATE_CANCELLED) return absl::CancelledError("the job was cancelled");
-  if (!session.json && !last.job_id().empty()) PrintJob(last, session);
+  if (!session.json) PrintJob(last, session);
   return absl::OkStatus();
 }
 

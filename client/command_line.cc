@@ -89,7 +89,9 @@ int RunCommandLine(std::vector<std::string> arguments, std::ostream& out, std::o
   } catch (const std::exception& error) {  // LibTorch's, or a GPU's
     session.status = absl::InternalError(error.what());
   }
-  out.flush();
+  if (session.status.ok() && !out.flush()) {
+    session.status = absl::ResourceExhaustedError("not all of the output could be written");
+  }
   if (!session.status.ok()) PrintError(session);
   return ExitCodeOf(session.status);
 }

@@ -17,9 +17,9 @@ absl::StatusOr<std::vector<v1::JobEvent>> EventsSoFar(Client& client, const std:
   bool present = false;
   const absl::Status status = client.WatchJob(watch, [&](const v1::JobEvent& event) {
     events.push_back(event);
-    // Every change of a job is an event of the same time, but for the wish to cancel it, after
-    // which it soon ends.
-    present = event.time() == job.update_time();
+    // Changes of a job are events of the same time, but for a checkpoint and the wish to cancel it,
+    // after which others come.
+    present = event.time() >= job.update_time();
     return !present;
   });
   if (!present) DDPT_RETURN_IF_ERROR(status);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -55,6 +56,21 @@ class CommandLineTest : public testing::Test {
   FakePrompts prompts_;
   FakeServer server_;
 };
+
+TEST_F(CommandLineTest, OutputThatCannotBeWrittenIsAFailure) {
+  std::ofstream full("/dev/full");
+  std::ostringstream err;
+  EXPECT_EQ(RunCommandLine({"sample", "t", "--server", server_.address}, full, err, false),
+            ExitCodeOf(absl::ResourceExhaustedError("")));
+  EXPECT_THAT(err.str(), HasSubstr("output"));
+}
+
+TEST_F(CommandLineTest, ATokenIsTrimmedAndHeldToWhatCanBeSent) {
+  EXPECT_EQ(Call({"sample", "t", "--token", "abc\n"}).code, kExitOk);
+  const Outcome outcome = Call({"sample", "t", "--token", "a\tb"});
+  EXPECT_EQ(outcome.code, kExitUsage);
+  EXPECT_THAT(outcome.err, HasSubstr("token"));
+}
 
 TEST_F(CommandLineTest, SamplePrintsOneIdALine) {
   const Outcome outcome = Call({"sample", "sql", "--seed", "7"});
