@@ -41,10 +41,23 @@ cuda::Map MapOf(const Linear& linear) {
           static_cast<int>(weight.size(0))};
 }
 
-bool FitsKernels(const Linear& linear, at::ScalarType type) {
+// What the kernels read by a pointer.
+bool IsReadable(const at::Tensor& x, const at::Tensor& like) {
+  constexpr uintptr_t kAlignment = 16;
+  return !x.defined() ||
+         (x.scalar_type() == like.scalar_type() && x.device() == like.device() &&
+          x.is_contiguous() && reinterpret_cast<uintptr_t>(x.const_data_ptr()) % kAlignment == 0);
+}
+
+bool FitsKernels(const Linear& linear, const at::Tensor& like) {
   const at::Tensor& weight = linear.weight();
-  return weight.scalar_type() == type && weight.is_contiguous() &&
+  return IsReadable(weight, like) && IsReadable(linear.bias(), like) &&
          weight.size(1) * weight.element_size() % cuda::kInputBytes == 0;
+}
+
+bool FitsKernels(const Norm& norm, const at::Tensor& like) {
+  return IsReadable(norm.weight, like) && IsReadable(norm.bias, like) &&
+         norm.weight.size(0) <= cuda::kMaxNormWidth;
 }
 
 Norm NormOf(const StateDict& weights, const std::string& prefix, const Codet5pConfig& config) {
@@ -79,20 +92,17 @@ class Decoder : public CudaDecoder {
     for (int64_t i = 0; i < config.decoder.layers; ++i) {
       layers_.emplace_back(weights, absl::StrCat(kDecoderStack, "h.", i, "."), config);
     }
-    int major = 0;
-    C10_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor,
+    C10_CUDA_CHECK(cudaDeviceGetAttribute(&capability_, cudaDevAttrComputeCapabilityMajor,
                                           embedding_.device().index()));
-    early_ = major >= 9;
   }
 
   bool Fits() const {
-    const auto fits = [&](const Linear& linear) {
-      return FitsKernels(linear, embedding_.scalar_type());
-    };
-    return embedding_.is_contiguous() && embedding_.size(1) <= cuda::kMaxNormWidth &&
-           cuda::Attends(element_, 1, head_width_) && fits(head_) && fits(cross_query_) &&
-           fits(cross_out_) && std::ranges::all_of(layers_, [&](const Layer& layer) {
-             return fits(layer.qkv) && fits(layer.out) && fits(layer.inner) && fits(layer.outer);
+    const auto fits = [&](const auto&... parts) { return (FitsKernels(parts, embedding_) && ...); };
+    return capability_ >= cuda::kLeastCapability && IsReadable(embedding_, embedding_) &&
+           cuda::Attends(element_, 1, head_width_) &&
+           fits(norm_, head_, cross_query_, cross_out_) &&
+           std::ranges::all_of(layers_, [&](const Layer& layer) {
+             return fits(layer.norm, layer.qkv, layer.out, layer.inner, layer.outer);
            });
   }
 
@@ -151,12 +161,16 @@ class Decoder : public CudaDecoder {
     Token token;
     token.rows = static_cast<int>(rows);
     token.few = rows <= cuda::kMaxRows;
-    token.queue = {c10::cuda::getCurrentCUDAStream(embedding_.device().index()).stream(), early_};
+    token.queue = {c10::cuda::getCurrentCUDAStream(embedding_.device().index()).stream(),
+                   capability_ >= cuda::kEarlyCapability};
     token.ids = ids.contiguous();
     // From memory that may be swapped: it is copied away before this returns.
     token.places = at::tensor(at::ArrayRef<int32_t>(numbers), at::kInt)
                        .to(embedding_.device(), /*non_blocking=*/true);
     token.longest = *std::max_element(numbers.begin(), numbers.begin() + rows) + 1;
+    TORCH_CHECK(ids.sizes() == at::IntArrayRef({rows}) && ids.is_cuda(), "ids are not [rows]");
+    TORCH_CHECK(*std::max_element(numbers.begin() + rows, numbers.end()) < cosine_.size(0),
+                "a row is at the model's last position");
     token.normed = at::empty({rows, width}, embedding_.options());
     token.x = token.Floats(width);
     token.attended = token.Elements(width);
@@ -285,7 +299,7 @@ class Decoder : public CudaDecoder {
   const Norm norm_;
   const Linear head_, cross_query_, cross_out_;
   const at::Tensor cosine_, sine_;  // [positions, rotary_dim / 2] float32
-  bool early_ = false;              // cuda::Queue
+  int capability_ = 0;              // compute capability, the first number
 };
 
 }  // namespace

@@ -13,15 +13,14 @@ namespace ddpt::codet5p {
 struct Rotary;
 
 // The decoder of a CodeT5+ parallel-block model on a GPU, a token a step (inside of
-// codet5p_model.cc). A token of few rows takes as long as the weights take to be read, so it is
+// codet5p_model.cc). Of a token of few rows reading the weights takes most of the time, so it is
 // made of three kernels a layer, which the processor hands over sooner than the GPU is done with
 // them: the norm; queries, keys and values, and the first half of the feed-forward part; attention,
 // and what both add to the residual stream. Const and thread-safe.
 class CudaDecoder {
  public:
-  // Shares the weights' memory, so it is for weights that stay as they are. Null in a build without
-  // CUDA, and where the weights are a processor's, in int8, or of widths that the kernels do not
-  // take.
+  // Shares the weights' memory. Null in a build without CUDA, and where the weights are a
+  // processor's, an older GPU's, in int8, or of widths that the kernels do not take.
   static std::unique_ptr<const CudaDecoder> Create(const StateDict& weights,
                                                    const Codet5pConfig& config,
                                                    const Rotary& rotary);

@@ -49,7 +49,7 @@ __device__ bool Arrive(unsigned* count, unsigned all) {
   return before + 1 == all;
 }
 
-// Adds one, and waits until it was done `all` times. As above.
+// Adds one, and the other waits until that was done `all` times. Memory as above.
 __device__ void Announce(unsigned* count) {
   asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(count) : "memory");
 }

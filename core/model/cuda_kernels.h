@@ -9,6 +9,8 @@
 // return the launch's error. All pointers are the device's. They do not block. Elements are those
 // of the weights, and of what goes from kernel to kernel; sums are float32, and so is the residual
 // stream. A row's numbers are a function of that row and of which of these functions are called.
+// Weights, places, and keys and values of the past are read before the kernel before has ended, so
+// they must be older than the first of an unbroken row of these calls.
 namespace ddpt::cuda {
 
 enum class Element { kFloat32, kBfloat16, kFloat16 };
@@ -22,10 +24,15 @@ inline constexpr int kMaxNormWidth = 8192;
 inline constexpr int kInputBytes = 64;
 inline constexpr int kHeadBytes = 16;
 
+// Compute capabilities, their first numbers: of the oldest GPU that there is code for, and of the
+// oldest with an early Queue.
+inline constexpr int kLeastCapability = 8;
+inline constexpr int kEarlyCapability = 9;
+
 // A stream, and what its GPU can do.
 struct Queue {
   cudaStream_t stream = nullptr;
-  // From compute capability 9.0 on: a kernel may begin to fetch its weights while the one before
+  // A kernel may begin to fetch its weights while the one before
   // it ends.
   bool early = false;
 };
@@ -89,18 +96,18 @@ struct Attention {
   void *keys, *values;  // [rows, heads, capacity, head_width]
   int capacity;
   const float* bias;  // [rows, capacity]: added to the scores; null for the row's own past
-  const int *places, *positions;  // [rows]; places[row] + 1 tokens are its own past
+  const int *places, *positions;  // [rows]; the row's own past and present are places[row] + 1
   const float *cosine, *sine;     // [positions, pairs]
   int pairs;
   void* out;  // [rows, heads * head_width]
   int rows, heads, head_width;
-  int longest;         // tokens that a row looks at, at most
-  unsigned* attended;  // a zero, which counts the heads that are done
+  int longest;         // tokens that a row looks at: of its own at most, else each row's number
+  unsigned* attended;  // a zero of this call's own, to which each head of each row adds one
 };
 // Whether a row may look at so many tokens.
 bool Attends(Element element, int longest, int head_width);
 cudaError_t Attend(Element element, const Attention& attention, const Queue& queue);
-// And then a product, whose `map` is applied to what the attention gives and `other` is not.
+// And then a product, whose `in` is the attention's `out`; `other_in` has nothing to do with it.
 cudaError_t AttendAndMultiply(Element element, const Attention& attention, const Product& product,
                               const Queue& queue);
 

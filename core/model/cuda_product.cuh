@@ -114,7 +114,7 @@ class Sums<float> {
 };
 
 // A product is cut into tiles of outputs and parts of inputs: the other map has parts as long as
-// the first map, which is the last part.
+// the first map, which is part 0 and begins last.
 __host__ __device__ int Parts(const Product& product) {
   if (product.other.weight == nullptr) return 1;
   return 1 + (product.other.inputs + product.map.inputs - 1) / product.map.inputs;
