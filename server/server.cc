@@ -470,6 +470,8 @@ void Server::Impl::LoseDevice(const absl::Status& why) {
         absl::UnavailableError(absl::StrCat("the server has lost its device: ", why.message())),
         kReasonNotReady));
   }
+  // Jobs would fail here one after the other; after a restart, or on another server, they need not.
+  if (training_service_) training_service_->Cease();
 }
 
 void Server::Impl::Shutdown(TimePoint deadline) {

@@ -90,6 +90,10 @@ absl::StatusOr<std::unique_ptr<TrainingService>> TrainingService::Create(
 
 TrainingService::~TrainingService() { Stop(); }
 
+void TrainingService::Cease() {
+  if (runner_) runner_->Cease();
+}
+
 void TrainingService::Stop() {
   if (runner_) runner_->Stop();
   span_.End();

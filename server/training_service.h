@@ -35,8 +35,9 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   absl::Status Notice(const std::string& job) { return runner_->Notice(job); }
   // The id of the job that runs here; "" for none.
   std::string running() const { return runner_->running(); }
-  // Ends watchers with UNAVAILABLE, saves the job that runs and starts none. Blocks for the present
-  // piece of its work.
+  // Ends watchers with UNAVAILABLE, saves the job that runs and starts none. Stop blocks for the
+  // present piece of its work.
+  void Cease();
   void Stop();
 
   grpc::ServerUnaryReactor* Train(grpc::CallbackServerContext* context,

@@ -92,7 +92,7 @@ absl::Status JobRunner::Notice(const std::string& id) {
   return absl::OkStatus();
 }
 
-void JobRunner::Stop() {
+void JobRunner::Cease() {
   bool first = false;
   {
     std::lock_guard lock(mutex_);
@@ -101,6 +101,10 @@ void JobRunner::Stop() {
     changed_.notify_all();
   }
   if (first) Tell("");
+}
+
+void JobRunner::Stop() {
+  Cease();
   std::lock_guard lock(stop_mutex_);
   if (thread_.joinable()) thread_.join();
 }

@@ -82,8 +82,10 @@ class JobRunner {
   // Another runner may have changed this job (a new one, its state, a wish to cancel it); "": any.
   // Blocks on storage. An error: what has become of it is not known.
   absl::Status Notice(const std::string& id);
-  // Lets the present piece end, saves the job and runs nothing more. Listeners are told. Blocks for
-  // that piece.
+  // Lets the present piece end, saves the job where that is possible and runs nothing more.
+  // Listeners are told. Does not block; the pool's threads may call it.
+  void Cease();
+  // The same, and blocks for that piece.
   void Stop();
   bool stopping() const;
   // The id of the job that runs here; "" for none.

@@ -215,6 +215,18 @@ TEST_F(JobRunnerTest, GoesOnFromWhatWasSaved) {
   EXPECT_EQ(ended.step, 5u);
 }
 
+TEST_F(JobRunnerTest, ACeasedOneFailsNoJob) {
+  Block();
+  StartRunner();
+  const Job running = Submit("a"), waiting = Submit("b");
+  Await(running.id, {JobState::kRunning});
+  runner_->Cease();
+  Release();
+  runner_->Stop();
+  EXPECT_EQ(store_->GetJob(running.id)->state, JobState::kRunning);
+  EXPECT_EQ(store_->GetJob(waiting.id)->state, JobState::kQueued);
+}
+
 TEST_F(JobRunnerTest, SecondJobOfAnOperationIsRefused) {
   StartRunner();
   Submit("a");
