@@ -47,7 +47,7 @@ absl::Status EvaluateCall::Begin() {
   DDPT_RETURN_IF_ERROR(ValidateEvaluation(request_));
   DDPT_ASSIGN_OR_RETURN(ticket_, call_.Admit(Calls::Door::kGenerate));
   span_ = call_.trace().Begin("queue");
-  return resources_.thread->Submit(
+  const absl::Status queued = resources_.thread->Submit(
       {.key = "evaluate",
        .stop = call_.stop(),
        .run =
@@ -59,6 +59,7 @@ absl::Status EvaluateCall::Begin() {
              return Progress::kDone;
            },
        .on_error = [self = shared_from_this()](const absl::Status& error) { self->End(error); }});
+  return absl::IsResourceExhausted(queued) ? WithReason(queued, kReasonQueueFull) : queued;
 }
 
 absl::Status EvaluateCall::Run() {

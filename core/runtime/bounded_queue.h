@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -36,16 +38,24 @@ class BoundedQueue {
   explicit BoundedQueue(size_t limit) : limit_(limit) {}
 
   // Does not block. RESOURCE_EXHAUSTED naming the limit when full, UNAVAILABLE when closed; a
-  // refused job is destroyed without a call.
+  // refused job is destroyed without a call. Those whose token has stopped are told so before the
+  // queue counts as full.
   absl::Status Push(Job job) {
-    std::lock_guard lock(mutex_);
-    if (closed_) return absl::UnavailableError("draining: the queue is closed");
-    if (size() >= limit_) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("the queue's limit of ", limit_, " is reached"));
+    std::vector<Job> stopped;
+    absl::Status status;
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_) return absl::UnavailableError("draining: the queue is closed");
+      if (size() >= limit_) stopped = RemoveStopped();
+      if (size() < limit_) {
+        Insert(std::move(job));
+      } else {
+        status = absl::ResourceExhaustedError(
+            absl::StrCat("the queue's limit of ", limit_, " is reached"));
+      }
     }
-    Insert(std::move(job));
-    return absl::OkStatus();
+    for (Job& each : stopped) each.on_error(each.stop.status());
+    return status;
   }
 
   // Puts a job that came out of Pop at the end of its key again. Takes it above the limit too (at
@@ -117,6 +127,27 @@ class BoundedQueue {
     jobs.push_back(std::move(job));
     ++lane.size;
     arrived_.notify_one();
+  }
+
+  std::vector<Job> RemoveStopped() {
+    std::vector<Job> stopped;
+    for (Lane& lane : lanes_) {
+      for (auto entry = lane.jobs.begin(); entry != lane.jobs.end();) {
+        std::deque<Job>& jobs = entry->second;
+        const auto first = std::stable_partition(
+            jobs.begin(), jobs.end(), [](const Job& job) { return job.stop.status().ok(); });
+        lane.size -= static_cast<size_t>(jobs.end() - first);
+        std::move(first, jobs.end(), std::back_inserter(stopped));
+        jobs.erase(first, jobs.end());
+        if (!jobs.empty()) {
+          ++entry;
+          continue;
+        }
+        std::erase(lane.turns, entry->first);
+        entry = lane.jobs.erase(entry);
+      }
+    }
+    return stopped;
   }
 
   Job Remove() {

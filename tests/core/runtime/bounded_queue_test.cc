@@ -92,6 +92,23 @@ TEST(BoundedQueueTest, StoppedJobsAreToldAndSkipped) {
   EXPECT_THAT(told, ElementsAre(absl::StatusCode::kCancelled, absl::StatusCode::kDeadlineExceeded));
 }
 
+TEST(BoundedQueueTest, StoppedJobsMakeRoom) {
+  BoundedQueue<Job> queue(3);
+  std::vector<absl::StatusCode> told;
+  StopSource cancelled;
+  for (const char* key : {"a", "b"}) {
+    Job job = Named(key, 1);
+    job.stop = cancelled.token();
+    job.on_error = [&](const absl::Status& status) { told.push_back(status.code()); };
+    EXPECT_TRUE(queue.Push(std::move(job)).ok());
+  }
+  EXPECT_TRUE(queue.Push(Named("a", 2)).ok());
+  cancelled.Cancel();
+  EXPECT_TRUE(queue.Push(Named("b", 3)).ok());
+  EXPECT_THAT(told, ElementsAre(absl::StatusCode::kCancelled, absl::StatusCode::kCancelled));
+  EXPECT_THAT(PopAll(queue), ElementsAre(2, 3));
+}
+
 TEST(BoundedQueueTest, PopGivesUpAtItsDeadline) {
   BoundedQueue<Job> queue(1);
   EXPECT_FALSE(queue.Pop(steady_clock::now() + std::chrono::milliseconds(1)).has_value());
