@@ -491,7 +491,7 @@ void Server::Impl::Drain(TimePoint deadline) {
   health_.Stop();
   calls_->Close(
       WithReason(absl::UnavailableError("draining: the server is about to stop"), kReasonDraining));
-  if (training_service_) training_service_->Stop();
+  if (training_service_) training_service_->Cease();
   if (evaluation_service_) evaluation_service_->Stop();
   log_.Info("draining", nlohmann::json::object());
   const bool in_time = calls_->WaitIdle(deadline);
@@ -501,6 +501,8 @@ void Server::Impl::Drain(TimePoint deadline) {
     if (code_service_) code_service_->Stop();
     calls_->WaitIdle(steady_clock::now() + kStopTime);
   }
+  // The job's present piece may take longer than any call.
+  if (training_service_) training_service_->Stop();
   grpc_.server->Shutdown(std::chrono::system_clock::now() + kLastWords);
   grpc_.server->Wait();
   std::error_code ignored;
