@@ -14,7 +14,7 @@ namespace ddpt {
 namespace {
 
 constexpr size_t kDigestBytes = 16;
-constexpr uint64_t kMostNumbers = uint64_t{1} << 30;  // of one request's draws
+constexpr uint64_t kMostNumbers = uint64_t{1} << 26;  // of one request's draws, kept until the last
 
 size_t BestOf(const v1::SampleRequest& request) {
   return std::max<size_t>(request.sampling().best_of(), 1);
