@@ -320,7 +320,7 @@ absl::Status Client::WatchJob(v1::WatchJobRequest request,
                                            },
                                            Patience::kDeadline);
     // A quiet stream's deadline passes, too; and where it broke late, little of it was left.
-    const bool away = absl::IsUnavailable(status) && (reached || progress);
+    const bool away = absl::IsUnavailable(status) && reached;
     if (!away && !absl::IsDeadlineExceeded(status)) return status;
     if (progress) continue;
     DDPT_RETURN_IF_ERROR(impl_

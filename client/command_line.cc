@@ -89,7 +89,8 @@ int RunCommandLine(std::vector<std::string> arguments, std::ostream& out, std::o
   } catch (const std::exception& error) {  // LibTorch's, or a GPU's
     session.status = absl::InternalError(error.what());
   }
-  if (session.status.ok() && !out.flush()) {
+  out.flush();
+  if (session.status.ok() && !out) {
     session.status = absl::ResourceExhaustedError("not all of the output could be written");
   }
   if (!session.status.ok()) PrintError(session);
