@@ -16,6 +16,7 @@
 #include "client/http_get.h"
 #include "client/load.h"
 #include "client/metrics_lint.h"
+#include "client/pages.h"
 #include "core/base/status.h"
 #include "core/runtime/admission.h"
 
@@ -94,7 +95,8 @@ absl::Status Checker::Choose() {
   if (model.ok()) positions_ = model->max_positions();
   v1::ListTasksRequest list;
   list.set_page_size(1000);
-  DDPT_ASSIGN_OR_RETURN(const v1::ListTasksResponse tasks, client_.ListTasks(list));
+  DDPT_ASSIGN_OR_RETURN(const v1::ListTasksResponse tasks,
+                        AllPages(client_, list, &Client::ListTasks));
   for (const v1::TaskInfo& task : tasks.tasks()) {
     if (!options_.task.empty() && task.task() != options_.task) continue;
     for (const v1::TaskVersion& version : task.versions()) {

@@ -54,11 +54,16 @@ class Descriptor {
   int value_;
 };
 
+// Does not wait for someone to write into a pipe.
+int OpenToRead(const std::string& path) {
+  return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
 absl::StatusOr<uint64_t> RegularFileSize(int descriptor, const std::string& path) {
   struct stat info;
   if (fstat(descriptor, &info) != 0) return SystemError("inspect", path);
   if (!S_ISREG(info.st_mode)) {
-    return absl::UnavailableError(absl::StrCat("cannot read ", path, ": not a regular file"));
+    return absl::InvalidArgumentError(absl::StrCat("cannot read ", path, ": not a regular file"));
   }
   return static_cast<uint64_t>(info.st_size);
 }
@@ -105,7 +110,7 @@ std::string HolderOf(int descriptor) {
 }  // namespace
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t limit_bytes) {
-  const Descriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor descriptor(OpenToRead(path));
   if (descriptor.get() < 0) return SystemError("open", path);
   DDPT_ASSIGN_OR_RETURN(const uint64_t size, RegularFileSize(descriptor.get(), path));
   if (size > limit_bytes) {
@@ -141,7 +146,7 @@ absl::Status WriteFileAtomic(const std::string& path, std::string_view bytes) {
 }
 
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
-  const Descriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor descriptor(OpenToRead(path));
   if (descriptor.get() < 0) return SystemError("open", path);
   DDPT_ASSIGN_OR_RETURN(const uint64_t size, RegularFileSize(descriptor.get(), path));
   if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile({}));

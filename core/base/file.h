@@ -10,7 +10,8 @@
 namespace ddpt {
 
 // All functions block on the file system and are thread-safe. Errors name the path and the system's
-// reason: NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (disk full), else UNAVAILABLE.
+// reason: NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (disk full), INVALID_ARGUMENT (a folder
+// or a pipe where a regular file is needed), else UNAVAILABLE.
 
 // The whole file; INVALID_ARGUMENT when it is larger than `limit_bytes`.
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t limit_bytes);

@@ -69,8 +69,8 @@ TEST_F(FileTest, MissingFilesAreNotFoundByName) {
 }
 
 TEST_F(FileTest, FoldersAreNotFiles) {
-  EXPECT_EQ(ReadFile(folder_, kLimit).status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(MappedFile::Open(folder_).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReadFile(folder_, kLimit).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MappedFile::Open(folder_).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(FileTest, WriteReplacesRegularFilesOnly) {
