@@ -261,9 +261,10 @@ absl::StatusOr<std::unique_ptr<JobWork>> MakeTrainingWork(const TrainingResource
                         Trainer::Create(resources.base->model, plan.options, std::move(data),
                                         {resources.trunk_memory_bytes, trunks.get()}));
   DDPT_ASSIGN_OR_RETURN(const std::string state, resources.jobs->ReadCheckpoint(job.id));
-  if (!state.empty()) {
-    DDPT_RETURN_IF_ERROR(Annotate(trainer->RestoreState(state), "checkpoint"));
-  }
+  const absl::Status restored =
+      state.empty() ? absl::OkStatus() : Annotate(trainer->RestoreState(state), "checkpoint");
+  // From the beginning the job comes to the same, only later.
+  if (!absl::IsDataLoss(restored)) DDPT_RETURN_IF_ERROR(restored);
   return std::make_unique<TrainingWork>(resources, std::move(plan), job.id, std::move(trunks),
                                         std::move(trainer));
 }

@@ -244,7 +244,7 @@ absl::StatusOr<uint64_t> SqliteJobStore::RemoveFinishedBefore(int64_t micros) {
 }
 
 std::string SqliteJobStore::CheckpointPath(const std::string& id) const {
-  return absl::StrCat(options_.state_directory, "/jobs/", id, ".safetensors");
+  return absl::StrCat(options_.state_directory, "/jobs/", id, ".checkpoint");
 }
 
 absl::Status SqliteJobStore::RemoveOldCheckpoints() {

@@ -23,7 +23,7 @@ struct SqliteJobStoreOptions {
 };
 
 // The jobs of one server, in <state>/ddpt.sqlite3 beside the records of its registry, through a
-// connection of their own; what they go on from in files <state>/jobs/<id>.safetensors.
+// connection of their own; what they go on from in files <state>/jobs/<id>.checkpoint.
 class SqliteJobStore final : public JobStore {
  public:
   static absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open(SqliteJobStoreOptions options);

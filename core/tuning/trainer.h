@@ -90,8 +90,9 @@ class Trainer {
   absl::StatusOr<std::string> BestDenoiser() const;
   double best_nll() const { return best_nll_; }
 
-  // Everything that the rest of the run depends on, as a safetensors file, and back.
-  // INVALID_ARGUMENT for a state of other options or another model.
+  // Everything that the rest of the run depends on, as bytes with a checksum, and back. DATA_LOSS
+  // for bytes that are not those that were saved, INVALID_ARGUMENT for a state of other options or
+  // another model; then nothing has changed.
   std::string SaveState() const;
   absl::Status RestoreState(std::string_view bytes);
   // After a Step that failed: back to a saved state, with half the learning rate (or step size) of

@@ -1,15 +1,17 @@
 // Checkpoints of a Trainer: one safetensors file with the weights ("weight."), the tuner's state,
-// the best weights so far ("best.") and their reference.
+// the best weights so far ("best.") and their reference; then the CRC-32C of all that, four bytes.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/digest.h"
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
 #include "core/model/batch.h"
@@ -24,6 +26,22 @@ void Collect(const std::string& prefix, const Tensors& tensors, Tensors* all) {
   for (const auto& [name, tensor] : tensors) {
     (*all)[absl::StrCat(prefix, ".", name)] = tensor.detach();
   }
+}
+
+std::string Sealed(std::string bytes) {
+  const uint32_t checksum = Crc32c(bytes);
+  return bytes.append(reinterpret_cast<const char*>(&checksum), sizeof checksum);
+}
+
+// What was sealed; DATA_LOSS where it is not that any more.
+absl::StatusOr<std::string_view> Opened(std::string_view sealed) {
+  uint32_t checksum = 0;
+  if (sealed.size() >= sizeof checksum) {
+    const std::string_view bytes = sealed.substr(0, sealed.size() - sizeof checksum);
+    std::memcpy(&checksum, sealed.data() + bytes.size(), sizeof checksum);
+    if (Crc32c(bytes) == checksum) return bytes;
+  }
+  return absl::DataLossError("training state: is damaged");
 }
 
 std::string Find(const SafetensorsFile& file, const std::string& key) {
@@ -50,13 +68,14 @@ std::string Trainer::SaveState() const {
     const Tensor& value = values[name] = FromTorch(tensor);
     to_write[name] = {.shape = value.shape, .data = value.data};
   }
-  return SerializeSafetensors(to_write, {{"identity", Identity()},
-                                         {"step", absl::StrCat(step())},
-                                         {"calmings", absl::StrCat(calmings_)},
-                                         {"best_nll", absl::StrFormat("%a", best_nll_)}});
+  return Sealed(SerializeSafetensors(to_write, {{"identity", Identity()},
+                                                {"step", absl::StrCat(step())},
+                                                {"calmings", absl::StrCat(calmings_)},
+                                                {"best_nll", absl::StrFormat("%a", best_nll_)}}));
 }
 
-absl::Status Trainer::RestoreState(std::string_view bytes) {
+absl::Status Trainer::RestoreState(std::string_view sealed) {
+  DDPT_ASSIGN_OR_RETURN(const std::string_view bytes, Opened(sealed));
   DDPT_ASSIGN_OR_RETURN(const auto file, SafetensorsFile::Parse(bytes, "training state"));
   if (Find(*file, "identity") != Identity()) {
     return absl::InvalidArgumentError(

@@ -13,8 +13,10 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/device.h"
 #include "core/base/digest.h"
 #include "core/base/status.h"
+#include "core/model/device_memory.h"
 #include "core/model/geometry.h"
 
 namespace ddpt {
@@ -23,6 +25,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kExtension[] = ".trunks";
+// Raised when trunks come to be computed in another way.
+constexpr int kComputation = 1;
 constexpr size_t kMaxRank = 8;
 
 // Stands before each body.
@@ -106,8 +110,11 @@ std::optional<at::Tensor> TakeTensor(std::string_view& body) {
 
 std::string TrunkIdentity(const LanguageModel& model) {
   const ModelGeometry& geometry = model.geometry();
-  return absl::StrCat(model.digest(), " ", Piece(ModelDtypeName(geometry.dtype)), " ",
-                      geometry.device, " ", at::get_cpu_capability(), " ", TORCH_VERSION);
+  // LibTorch does not tell which GPU it is, but the memory of one kind is not that of another.
+  const auto memory = ReadDeviceMemory(ParseDevice(geometry.device).value_or(kCpu));
+  return absl::StrCat(kComputation, " ", model.digest(), " ", Piece(ModelDtypeName(geometry.dtype)),
+                      " ", geometry.device, " ", memory ? memory->total : 0, " ",
+                      at::get_cpu_capability(), " ", TORCH_VERSION);
 }
 
 absl::StatusOr<std::unique_ptr<TrunkFile>> TrunkFile::Open(const std::string& directory,

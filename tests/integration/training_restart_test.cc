@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/registry/sqlite_job_store.h"
 #include "core/tuning/dataset.h"
@@ -75,6 +76,26 @@ TEST_F(TrainingRestartTest, ADrainedJobGoesOnToTheSameBytes) {
   EXPECT_EQ(ended->denoiser_digest(), UndisturbedDigest());
   const uint64_t last = before->back().event();
   EXPECT_EQ(client_->Watch(job->job_id(), last)->front().event(), last + 1);
+}
+
+TEST_F(TrainingRestartTest, AJobWhoseCheckpointIsDamagedComesToTheSameBytes) {
+  const auto job = client_->Train(MediumTraining());
+  ASSERT_TRUE(client_->Watch(job->job_id(), 0, Reached(20)).ok());
+  server_->server().Shutdown(steady_clock::now() + TestServer::kTimeout);
+  int damaged = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_.path())) {
+    if (entry.path().filename().string().find(job->job_id()) == std::string::npos) continue;
+    std::string state = ReadFile(entry.path(), 1 << 30).value();
+    state[state.size() / 2] ^= 1;
+    ASSERT_TRUE(WriteFileAtomic(entry.path(), state).ok());
+    ++damaged;
+  }
+  ASSERT_EQ(damaged, 1);
+  Restart();
+  const auto ended = client_->Await(job->job_id());
+  ASSERT_TRUE(ended.ok()) << ended.status();
+  EXPECT_EQ(ended->state(), Job::STATE_SUCCEEDED) << ended->error();
+  EXPECT_EQ(ended->denoiser_digest(), UndisturbedDigest());
 }
 
 TEST_F(TrainingRestartTest, ADrainedBlackBoxJobGoesOnToTheSameBytes) {
