@@ -93,7 +93,7 @@ absl::Status EvaluateCall::Run() {
     }
   }
   response.set_examples_done(total);
-  DDPT_ASSIGN_OR_RETURN(const auto table, TableOf(request_, data, log->outcomes()));
+  DDPT_ASSIGN_OR_RETURN(const auto table, TableOf(request_, data, log->outcomes(), call_.stop()));
   response.mutable_table()->Assign(table.begin(), table.end());
   Tell(std::move(response), request_.outcomes() ? log->outcomes() : Outcomes());
   return absl::OkStatus();

@@ -29,9 +29,10 @@ struct NllCounts {
 
 double NatsAToken(const NllCounts& sum) { return sum.nll / sum.tokens; }
 
-ResampleOptions ResampleOf(const v1::EvaluateRequest& request) {
+ResampleOptions ResampleOf(const v1::EvaluateRequest& request, const StopToken& stop) {
   return {.resamples = request.has_bootstrap() ? request.bootstrap() : kDefaultReplicates,
-          .seed = request.seed()};
+          .seed = request.seed(),
+          .stop = stop};
 }
 
 // A value and those of the resamples.
@@ -53,6 +54,27 @@ std::vector<double> Column(const std::vector<Row>& rows, size_t place) {
   std::vector<double> column;
   for (const Row& row : rows) column.push_back(row[place]);
   return column;
+}
+
+// All figures of a contender's answers.
+struct FigureTable {
+  Figures values = {};
+  std::vector<Figures> resampled;
+};
+
+absl::StatusOr<FigureTable> FigureTableOf(const std::string& contender,
+                                          const std::vector<std::string>& codes,
+                                          const std::vector<std::string>& references,
+                                          std::optional<CodeLanguage> language,
+                                          const ResampleOptions& resample) {
+  const auto counts =
+      CountExamples(codes, references, {.language = language, .stop = resample.stop});
+  DDPT_RETURN_IF_ERROR(resample.stop.status());
+  if (!counts.ok()) {
+    return FieldError("language",
+                      absl::StrCat("contender \"", contender, "\", ", counts.status().message()));
+  }
+  return FigureTable{FiguresOf(Sum(*counts)), ResampledFigures(*counts, resample)};
 }
 
 // All columns that there are.
@@ -128,8 +150,10 @@ absl::Status ValidateEvaluation(const v1::EvaluateRequest& request) {
 
 absl::StatusOr<std::vector<v1::EvaluateResponse::Cell>> TableOf(
     const v1::EvaluateRequest& request, const Dataset& data,
-    const std::map<EvaluationLog::Place, EvaluationOutcome>& outcomes) {
-  const ResampleOptions resample = ResampleOf(request);
+    const std::map<EvaluationLog::Place, EvaluationOutcome>& outcomes, const StopToken& stop) {
+  const ResampleOptions resample = ResampleOf(request, stop);
+  const std::vector<std::string> columns = ColumnsOf(request);
+  const bool figures_wanted = columns != std::vector<std::string>{kNll};
   std::vector<std::string> references;
   for (const TrainingExample& example : data.examples) references.push_back(example.code);
   std::vector<v1::EvaluateResponse::Cell> table;
@@ -142,17 +166,14 @@ absl::StatusOr<std::vector<v1::EvaluateResponse::Cell>> TableOf(
       nll.push_back({outcome.nll, static_cast<double>(outcome.tokens)});
     }
     const std::string& name = request.contenders(static_cast<int>(contender)).name();
-    const auto counts =
-        CountExamples(codes, references, {.language = CodeLanguageOf(request.language())});
-    if (!counts.ok()) {
-      return FieldError("language",
-                        absl::StrCat("contender \"", name, "\", ", counts.status().message()));
+    FigureTable figures;
+    if (figures_wanted) {
+      DDPT_ASSIGN_OR_RETURN(figures, FigureTableOf(name, codes, references,
+                                                   CodeLanguageOf(request.language()), resample));
     }
-    const Figures figures = FiguresOf(Sum(*counts));
-    const std::vector<Figures> resampled = ResampledFigures(*counts, resample);
     NllCounts sum;
     for (const NllCounts& one : nll) sum += one;
-    for (const std::string& column : ColumnsOf(request)) {
+    for (const std::string& column : columns) {
       if (column == kNll) {
         const std::span<const NllCounts> all = nll;
         table.push_back(
@@ -161,8 +182,10 @@ absl::StatusOr<std::vector<v1::EvaluateResponse::Cell>> TableOf(
       }
       const size_t place =
           std::find(kFigureNames.begin(), kFigureNames.end(), column) - kFigureNames.begin();
-      table.push_back(MakeCell(name, column, figures[place], Column(resampled, place)));
+      table.push_back(
+          MakeCell(name, column, figures.values[place], Column(figures.resampled, place)));
     }
+    DDPT_RETURN_IF_ERROR(stop.status());
   }
   return table;
 }

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "core/base/stop_token.h"
 #include "core/evaluation/figures.h"
 
 namespace ddpt {
@@ -14,6 +15,7 @@ namespace ddpt {
 struct ResampleOptions {
   uint32_t resamples = 1000;
   uint64_t seed = 1;
+  StopToken stop = {};  // looked at before each resample; where it stops, there are fewer
 };
 
 // Which of n examples a resample draws, n of them with replacement: example word n / 2^32 for each
@@ -27,7 +29,7 @@ template <typename Counts, typename FiguresOf>
 auto Resampled(std::span<const Counts> examples, const ResampleOptions& options,
                const FiguresOf& figures_of) {
   std::vector<decltype(figures_of(examples[0]))> figures;
-  for (uint32_t i = 0; i < options.resamples; ++i) {
+  for (uint32_t i = 0; i < options.resamples && !options.stop.stopped(); ++i) {
     Counts sum = {};
     for (const uint32_t drawn : DrawExamples(examples.size(), i, options)) sum += examples[drawn];
     figures.push_back(figures_of(sum));

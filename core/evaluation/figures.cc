@@ -35,7 +35,7 @@ using ParsedCodes = absl::flat_hash_map<std::string_view, ParsedCode>;
 
 absl::StatusOr<ParsedCodes> ParseAll(std::span<const std::string> predictions,
                                      std::span<const std::string> references, CodeLanguage language,
-                                     size_t threads) {
+                                     const FigureOptions& options) {
   struct Code {
     std::string_view text;
     size_t example;
@@ -48,8 +48,10 @@ absl::StatusOr<ParsedCodes> ParseAll(std::span<const std::string> predictions,
     if (met.insert(references[i]).second) codes.push_back({references[i], i, "reference"});
   }
   std::vector<absl::StatusOr<ParsedCode>> parsed(codes.size());
-  ForEachInParallel(codes.size(), threads,
-                    [&](size_t i) { parsed[i] = ParseCode(codes[i].text, language); });
+  ForEachInParallel(codes.size(), options.threads, [&](size_t i) {
+    if (!options.stop.stopped()) parsed[i] = ParseCode(codes[i].text, language);
+  });
+  DDPT_RETURN_IF_ERROR(options.stop.status());
   ParsedCodes all;
   all.reserve(codes.size());
   for (size_t i = 0; i < codes.size(); ++i) {
@@ -91,16 +93,17 @@ absl::StatusOr<std::vector<ExampleCounts>> CountExamples(std::span<const std::st
                                                          const FigureOptions& options) {
   ParsedCodes parsed;
   if (options.language) {
-    DDPT_ASSIGN_OR_RETURN(parsed,
-                          ParseAll(predictions, references, *options.language, options.threads));
+    DDPT_ASSIGN_OR_RETURN(parsed, ParseAll(predictions, references, *options.language, options));
   }
   std::vector<ExampleCounts> examples(predictions.size());
   ForEachInParallel(examples.size(), options.threads, [&](size_t i) {
+    if (options.stop.stopped()) return;
     examples[i] = CountTexts(predictions[i], references[i], options.wordnet);
     if (!options.language) return;
     examples[i].code_bleu =
         CountCodeBleu(parsed.at(predictions[i]), parsed.at(references[i]), *options.language);
   });
+  DDPT_RETURN_IF_ERROR(options.stop.status());
   return examples;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/base/stop_token.h"
 #include "core/evaluation/bleu.h"
 #include "core/evaluation/chrf.h"
 #include "core/evaluation/code_bleu.h"
@@ -56,11 +57,12 @@ struct FigureOptions {
   std::optional<CodeLanguage> language = std::nullopt;  // of all codes; none: no CodeBLEU
   WordNet* wordnet = nullptr;                           // for METEOR's synonyms; null: none
   size_t threads = 1;                                   // no figure depends on it
+  StopToken stop = {};                                  // looked at before each example
 };
 
 // Of each prediction and the reference in the same place; there are as many of both. A code that
 // comes again is parsed once. Errors only with a language: those of ParseCode for the first example
-// that has one, which tell the example, from 1 on, and the side. Blocks.
+// that has one, which tell the example, from 1 on, and the side; and that of `stop`. Blocks.
 absl::StatusOr<std::vector<ExampleCounts>> CountExamples(std::span<const std::string> predictions,
                                                          std::span<const std::string> references,
                                                          const FigureOptions& options = {});

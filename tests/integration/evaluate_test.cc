@@ -221,6 +221,32 @@ TEST_F(EvaluateTest, OneThatWasCancelledGoesOnAndGivesTheSameTable) {
   EXPECT_EQ(Run(request).Table(), resumed.Table());
 }
 
+TEST_F(EvaluateTest, AStopEndsTheWorkOnTheTable) {
+  v1::EvaluateRequest request = SmallEvaluation();
+  ASSERT_TRUE(Run(request).status.ok());  // its outcomes are there
+  request.set_bootstrap(100'000);         // seconds
+  grpc::ClientContext context;
+  const auto stub = v1::EvaluationService::NewStub(server_->channel());
+  const auto reader = stub->Evaluate(&context, request);
+  server_->AwaitMetric("ddpt_requests_running", {"rpc=\"Evaluate\""}, 1);
+  context.TryCancel();
+  EXPECT_TRUE(absl::IsCancelled(FromGrpcStatus(reader->Finish())));
+  server_->AwaitMetric("ddpt_requests_total", {"rpc=\"Evaluate\"", "outcome=\"cancelled\""}, 1);
+}
+
+TEST_F(EvaluateTest, APromptByItsIdIsThatPrompt) {
+  v1::EvaluateRequest request = SmallEvaluation();
+  const auto drawn = server_->Sample(SampleOf("small", /*seed=*/0));
+  ASSERT_TRUE(drawn.ok()) << drawn.status();
+  auto& by_id = *request.add_contenders();
+  by_id.set_name("by id");
+  by_id.mutable_prompt()->set_prompt_id(drawn->prompts(0).prompt_id());
+  const Evaluated evaluated = Run(request);
+  ASSERT_TRUE(evaluated.status.ok()) << evaluated.status;
+  EXPECT_EQ(evaluated.Cell("by id", "nll").value(), evaluated.Cell("small", "nll").value());
+  EXPECT_NE(evaluated.Cell("by id", "nll").value(), evaluated.Cell("none", "nll").value());
+}
+
 TEST_F(EvaluateTest, ATaskPromotedSinceIsMeasuredAnew) {
   const v1::EvaluateRequest request = SmallEvaluation();
   const std::string before = Run(request).Table();

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "core/base/stop_token.h"
+
 namespace ddpt {
 namespace {
 
@@ -35,6 +37,14 @@ TEST(BootstrapTest, ResamplesDependOnTheSeedAlone) {
   EXPECT_EQ(figures, ResampledFigures(examples, {.resamples = 5, .seed = 7}));
   EXPECT_EQ(figures[2], ResampledFigures(examples, {.resamples = 3, .seed = 7})[2]);
   EXPECT_NE(figures, ResampledFigures(examples, {.resamples = 5, .seed = 8}));
+}
+
+TEST(BootstrapTest, AStopEndsTheResampling) {
+  StopSource source;
+  source.Cancel();
+  EXPECT_TRUE(ResampledFigures(Examples(0, 1), {.stop = source.token()}).empty());
+  const std::vector<std::string> codes = {"return x"};
+  EXPECT_TRUE(absl::IsCancelled(CountExamples(codes, codes, {.stop = source.token()}).status()));
 }
 
 TEST(BootstrapTest, OneExampleIsAlwaysDrawn) {
