@@ -118,7 +118,7 @@ class Server::Impl {
   absl::Status OpenTasks();
   absl::Status OpenServices();
   void WarmTasks();
-  void TaskChanged(const std::string& task, uint64_t active, const std::string& digest);
+  void TaskChanged(const std::string& task, const TaskCatalog::Active& active);
   void WatchDatabase();
   absl::Status ServeMetrics();
   absl::Status WriteEndpoints() const;
@@ -242,8 +242,9 @@ absl::Status Server::Impl::OpenTasks() {
                config_.sampling_dtype == "bfloat16" ? WeightType::kBfloat16 : WeightType::kFloat32,
            .device = device_,
            .helpers = pool_->threads() - 1,
-           .on_change = [this](const std::string& task, uint64_t active,
-                               const std::string& digest) { TaskChanged(task, active, digest); }}));
+           .on_change = [this](const std::string& task, const TaskCatalog::Active& active) {
+             TaskChanged(task, active);
+           }}));
   for (const TaskImport& import : config_.import_tasks) {
     DDPT_RETURN_IF_ERROR(
         Annotate(ImportTask(import, *storage_.registry, *catalog_), "import-task"));
@@ -252,15 +253,14 @@ absl::Status Server::Impl::OpenTasks() {
   return ImportModelTasks(base_->directory, *storage_.registry, *catalog_);
 }
 
-void Server::Impl::TaskChanged(const std::string& task, uint64_t active,
-                               const std::string& digest) {
-  health_.SetTask(task, active > 0);
-  if (active == 0) {
+void Server::Impl::TaskChanged(const std::string& task, const TaskCatalog::Active& active) {
+  health_.SetTask(task, active.version > 0 && !active.damaged);
+  if (active.version == 0) {
     active_.erase(task);
     return metrics_.RemoveTask(task);
   }
-  metrics_.SetTask(task, active, digest);
-  const bool same = std::exchange(active_[task], digest) == digest;
+  metrics_.SetTask(task, active.version, active.digest);
+  const bool same = std::exchange(active_[task], active.digest) == active.digest;
   if (!same && probe_) probe_->Measure(task);
 }
 
@@ -325,7 +325,6 @@ void Server::Impl::WarmTasks() {
       steady_clock::now() + kWarmTime, [this](const std::string& task, const absl::Status& status) {
         if (status.ok() && probe_) probe_->Measure(task);
         if (status.ok()) return;
-        if (absl::IsDataLoss(status)) health_.SetTask(task, false);
         log_.Error("task not loaded", {{"task", task}, {"message", std::string(status.message())}});
       });
 }

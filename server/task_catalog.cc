@@ -73,27 +73,59 @@ absl::Status TaskCatalog::Refresh(const std::string& name) {
       std::lock_guard lock(mutex_);
       tasks_.erase(name);
     }
-    if (options_.on_change) options_.on_change(name, 0, "");
+    TellActive(name);
     return absl::OkStatus();
   }
   DDPT_RETURN_IF_ERROR(record.status());
   DDPT_ASSIGN_OR_RETURN(const auto versions, registry_.ListVersions(name));
   Task task;
   task.active = record->active_version;
-  std::string digest;
   for (const TaskVersion& version : versions) {
     const auto validation = version.attributes.find(kValidationDigest);
     task.versions[version.version] = {
         version.digest, validation == version.attributes.end() ? "" : validation->second};
-    if (version.version == task.active) digest = version.digest;
   }
-  const uint64_t active = task.active;
   {
     std::lock_guard lock(mutex_);
     tasks_[name] = std::move(task);
   }
-  if (options_.on_change) options_.on_change(name, active, digest);
+  TellActive(name);
   return absl::OkStatus();
+}
+
+void TaskCatalog::TellActive(const std::string& name) const {
+  if (!options_.on_change) return;
+  Active active;
+  {
+    std::lock_guard lock(mutex_);
+    const auto task = tasks_.find(name);
+    if (task != tasks_.end()) {
+      active.version = task->second.active;
+      const auto version = task->second.versions.find(active.version);
+      if (version != task->second.versions.end()) active.digest = version->second.digest;
+      active.damaged = damaged_.contains(active.digest);
+    }
+  }
+  options_.on_change(name, active);
+}
+
+void TaskCatalog::NoteDamage(const std::string& digest, bool damaged) {
+  std::lock_guard refreshing(refresh_mutex_);
+  std::vector<std::string> names;
+  {
+    std::lock_guard lock(mutex_);
+    if (damaged_.contains(digest) == damaged) return;
+    if (damaged) {
+      damaged_.insert(digest);
+    } else {
+      damaged_.erase(digest);
+    }
+    for (const auto& [name, task] : tasks_) {
+      const auto active = task.versions.find(task.active);
+      if (active != task.versions.end() && active->second.digest == digest) names.push_back(name);
+    }
+  }
+  for (const std::string& name : names) TellActive(name);
 }
 
 absl::StatusOr<TaskCatalog::Found> TaskCatalog::FindActive(const std::string& name,
@@ -182,7 +214,11 @@ void TaskCatalog::Build(const Version& version) {
       {.key = "load",
        .run =
            [this, version](Stream&) {
-             Finish(version.digest, BuildEngine(version.digest));
+             const auto engine = BuildEngine(version.digest);
+             if (engine.ok() || absl::IsDataLoss(engine.status())) {
+               NoteDamage(version.digest, !engine.ok());
+             }
+             Finish(version.digest, engine);
              return Progress::kDone;
            },
        .on_error = [this, version](const absl::Status& error) { Finish(version.digest, error); }});

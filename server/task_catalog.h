@@ -43,15 +43,20 @@ struct LoadedTask : TimedEngine {
 // and registry agree. While the registry is out of reach, memory stays as it is. Thread-safe.
 class TaskCatalog {
  public:
+  // A task's active version.
+  struct Active {
+    uint64_t version = 0;  // 0: none
+    std::string digest;
+    bool damaged = false;  // its file was not what was stored (DATA_LOSS), when last looked at
+  };
   struct Options {
     size_t engines = 64;                            // kept, besides those that requests hold
     WeightType weight_type = WeightType::kFloat32;  // of the engines
     int device = kCpu;                              // or the number of a GPU
     size_t helpers = 0;                             // threads that may help the one that draws
-    // Told of a task's active version (0: none left, the task is gone) whenever that may have
-    // changed. Calls do not overlap. Must not change tasks. May be null.
-    std::function<void(const std::string& task, uint64_t active, const std::string& digest)>
-        on_change;
+    // Told of a task's active version whenever that may have changed. Calls do not overlap. Must
+    // not change tasks. May be null.
+    std::function<void(const std::string& task, const Active& active)> on_change;
   };
   using Ready = std::function<void(absl::StatusOr<LoadedTask>)>;
 
@@ -114,6 +119,9 @@ class TaskCatalog {
   TaskCatalog(Registry& registry, StreamPool& loader, Options options);
   absl::Status RefreshAll();
   absl::StatusOr<TimedEngine> BuildEngine(const std::string& digest) const;
+  // After a look at a denoiser's file.
+  void NoteDamage(const std::string& digest, bool damaged);
+  void TellActive(const std::string& task) const;  // under refresh_mutex_
   absl::StatusOr<Found> FindActive(const std::string& task, std::optional<uint64_t> version) const;
   absl::StatusOr<Found> FindByDigest(const std::string& task, std::string_view digest) const;
   void LoadFound(const std::string& task, absl::StatusOr<Found> found, Ready ready);
@@ -124,13 +132,15 @@ class TaskCatalog {
   Registry& registry_;
   StreamPool& loader_;
   const Options options_;
-  std::mutex refresh_mutex_;  // held while the registry is read, before mutex_
+  // Held while the registry is read and while on_change is called; before mutex_.
+  std::mutex refresh_mutex_;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_:
   std::map<std::string, Task> tasks_;
   std::map<std::string, Entry> engines_;  // by digest
   std::list<std::string> recent_;         // digests of built engines, last used first
+  std::set<std::string> damaged_;         // digests
 };
 
 }  // namespace ddpt

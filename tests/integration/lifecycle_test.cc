@@ -95,6 +95,32 @@ TEST(LifecycleTest, ADamagedTaskIsNotServedAndTheOthersAre) {
   EXPECT_EQ(server.Health("whole"), 1);
   EXPECT_TRUE(server.Sample(SampleOf("whole", 1)).ok());
   EXPECT_EQ(server.Sample(SampleOf("damaged", 1)).status().code(), absl::StatusCode::kDataLoss);
+  v1::ImportTaskRequest::Header header;
+  header.set_task("damaged");
+  header.set_promote(v1::PROMOTE_POLICY_NEVER);
+  ASSERT_TRUE(server.Import(header, DenoiserFile(SmallSpec(), 3)).ok());
+  EXPECT_EQ(server.Health("damaged"), 2) << "the active version is still the damaged one";
+  ASSERT_TRUE(server.Import("damaged", DenoiserFile(SmallSpec(), 3)).ok());
+  EXPECT_EQ(server.Health("damaged"), 1);
+}
+
+TEST(LifecycleTest, ATaskFoundDamagedLaterIsNoLongerServed) {
+  TemporaryDirectory directory;
+  Config config = TestConfig(directory.path());
+  config.engine_cache = 1;
+  TestServer server(config);
+  const auto task = server.Import("task", DenoiserFile(SmallSpec(), 1)).value();
+  ASSERT_TRUE(server.Import("other", DenoiserFile(SmallSpec(), 2)).ok());
+  ASSERT_TRUE(server.Sample(SampleOf("other", 1)).ok());  // the one engine in memory
+  const std::string file =
+      directory.path() + "/denoisers/" + task.versions(0).denoiser_digest() + ".safetensors";
+  const std::string whole = ReadFile(file, 1 << 20).value();
+  ASSERT_TRUE(WriteFileAtomic(file, "damaged").ok());
+  EXPECT_TRUE(absl::IsDataLoss(server.Sample(SampleOf("task", 1)).status()));
+  EXPECT_EQ(server.Health("task"), 2);
+  ASSERT_TRUE(WriteFileAtomic(file, whole).ok());
+  EXPECT_TRUE(server.Sample(SampleOf("task", 1)).ok());
+  EXPECT_EQ(server.Health("task"), 1);
 }
 
 TEST(LifecycleTest, DrainAnswersAllThatWereAccepted) {
