@@ -151,7 +151,8 @@ void PromptSampler::DrawInFullSpace(Draws draws, Admission::Ticket ticket, Draws
                          .stop = stop,
                          .run = [run](Stream&) { return run->DrawOne(); },
                          .on_error = [run](const absl::Status& error) { run->End(error); }});
-  if (!status.ok()) run->End(status);
+  if (status.ok()) return;
+  run->End(absl::IsResourceExhausted(status) ? WithReason(status, kReasonQueueFull) : status);
 }
 
 }  // namespace ddpt

@@ -53,6 +53,8 @@ using std::chrono::steady_clock;
 
 constexpr size_t kControlThreads = 2;
 constexpr size_t kBackgroundThreads = 2;  // a job, an evaluation
+// Draws that wait for the reference loop, which takes seconds for each.
+constexpr size_t kReferenceQueue = 64;
 // Rows that share a pass over the weights: beyond that wait grows and speed does not.
 constexpr size_t kBatchCapacity = 32;
 constexpr size_t kGpuBatchCapacity = 1024;
@@ -273,6 +275,8 @@ absl::Status Server::Impl::OpenServices() {
                      .generate_limit = config_.generate_limit,
                      .control_limit = config_.control_limit,
                      .max_requests_per_client = config_.max_requests_per_client,
+                     .max_message_bytes = config_.max_message_bytes,
+                     .caller_timeout = config_.caller_timeout,
                      .spans = spans_.get()},
       *access_, metrics_, log_, *control_);
   ConditionEncoder encoder;

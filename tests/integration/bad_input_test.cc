@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <condition_variable>
 #include <limits>
+#include <mutex>
 
 #include "absl/strings/match.h"
 #include "client/status.h"
@@ -215,6 +217,40 @@ TEST_F(BadInputTest, ImportWithoutHeader) {
   writer->Write(request);
   writer->WritesDone();
   ExpectRefused(FromGrpcStatus(writer->Finish()), "header", "missing");
+}
+
+TEST_F(BadInputTest, FullSpaceNoiseDoesNotFillTheHouse) {
+  ASSERT_TRUE(server_->Import("slow", DenoiserFile(SlowSpec(), 1)).ok());
+  v1::SampleRequest slow = MinutesOfSampling();
+  slow.mutable_sampling()->set_full_space_noise(true);
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<v1::SampleResponse>> responses;
+  std::mutex mutex;
+  std::condition_variable ended;
+  int left = 70;
+  std::vector<absl::Status> refused;
+  for (int i = 0; i < 70; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    responses.push_back(std::make_unique<v1::SampleResponse>());
+    server_->prompts().async()->Sample(contexts.back().get(), &slow, responses.back().get(),
+                                       [&](const grpc::Status& status) {
+                                         std::lock_guard lock(mutex);
+                                         if (status.error_code() != grpc::StatusCode::CANCELLED) {
+                                           refused.push_back(FromGrpcStatus(status));
+                                         }
+                                         --left;
+                                         ended.notify_all();
+                                       });
+  }
+  std::unique_lock lock(mutex);
+  EXPECT_TRUE(ended.wait_for(lock, TestServer::kTimeout, [&] { return refused.size() >= 5; }));
+  lock.unlock();
+  EXPECT_TRUE(server_->Sample(SampleOf("small", 1)).ok());
+  for (const auto& context : contexts) context->TryCancel();
+  lock.lock();
+  EXPECT_TRUE(ended.wait_for(lock, TestServer::kTimeout, [&] { return left == 0; }));
+  EXPECT_LE(refused.size(), 6u);  // 64 wait, and one runs or is about to
+  for (const absl::Status& status : refused) EXPECT_EQ(ReasonOf(status), "QUEUE_FULL") << status;
 }
 
 TEST_F(BadInputTest, MessageAboveTheLimit) {
