@@ -1,5 +1,7 @@
 #include "server/call.h"
 
+#include <grpc/grpc.h>
+
 #include <algorithm>
 #include <iterator>
 #include <random>
@@ -21,6 +23,10 @@ using std::chrono::system_clock;
 constexpr std::chrono::milliseconds kDeadlineSlack{20};
 constexpr size_t kRequestIdLimit = 64;
 constexpr size_t kShownTask = 64;  // bytes of a task's name, which may be anything
+// How long callers are waited for when the server is about to stop.
+constexpr std::chrono::milliseconds kLastTurn{5'000};
+// Late callers are found within a part of the time that they have.
+constexpr int kLooksInATurn = 8;
 
 TimePoint MonotonicDeadline(const grpc::CallbackServerContext& context, TimePoint now) {
   const auto deadline = context.deadline();
@@ -65,6 +71,14 @@ bool IsServersFault(const absl::Status& status) {
   }
 }
 
+constexpr char kCutOff[] =
+    "the caller neither sent nor took a message for longer than caller-timeout";
+
+size_t LimitOfAll(const Calls::Options& options) {
+  return options.sample_limit + options.generate_limit + options.control_limit +
+         options.watch_limit;
+}
+
 double Milliseconds(nanoseconds duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
 }
@@ -93,16 +107,74 @@ Calls::Calls(Options options, const Access& access, Metrics& metrics, const Log&
       watch_({.name = "watchers of jobs",
               .limit = options_.watch_limit,
               .limit_per_key = options_.watch_limit,
-              .limit_per_client = options_.max_requests_per_client}) {}
+              .limit_per_client = options_.max_requests_per_client}),
+      inside_({.name = "requests, with those whose answers have not been taken",
+               .limit = LimitOfAll(options_),
+               .limit_per_key = LimitOfAll(options_)}),
+      watcher_([this] { WatchCallers(); }) {}
 
-void Calls::Close(absl::Status why) {
-  std::lock_guard lock(mutex_);
-  closed_ = std::move(why);
+Calls::~Calls() {
+  {
+    std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  watcher_.join();
 }
 
-bool Calls::WaitIdle(TimePoint deadline) const {
+Admission& Calls::At(Door door) {
+  switch (door) {
+    case Door::kSample:
+      return sample_;
+    case Door::kGenerate:
+      return generate_;
+    case Door::kWatch:
+      return watch_;
+    case Door::kControl:
+      break;
+  }
+  return control_door_;
+}
+
+void Calls::Close(absl::Status why) {
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = std::move(why);
+  }
+  changed_.notify_all();
+}
+
+bool Calls::WaitIdle(TimePoint deadline) const { return inside_.WaitIdle(deadline); }
+
+std::chrono::milliseconds Calls::CallerTimeout() const {
+  return closed_.ok() ? options_.caller_timeout : std::min(options_.caller_timeout, kLastTurn);
+}
+
+void Calls::WatchCallers() {
   std::unique_lock lock(mutex_);
-  return idle_.wait_until(lock, deadline, [this] { return admitted_ == 0; });
+  while (!ending_) {
+    changed_.wait_for(lock, CallerTimeout() / kLooksInATurn);
+    lock.unlock();
+    CutOffLateCallers();
+    lock.lock();
+  }
+}
+
+// gRPC may end calls on the thread that cancels them, which takes the mutex.
+void Calls::CutOffLateCallers() {
+  std::vector<grpc_call*> late;
+  {
+    std::lock_guard lock(mutex_);
+    const std::chrono::milliseconds timeout = CallerTimeout();
+    for (Call* call : live_) {
+      if (call->IsLate(timeout)) late.push_back(call->CutOff());
+    }
+  }
+  for (grpc_call* call : late) {
+    grpc_call_cancel_with_status(call, GRPC_STATUS_DEADLINE_EXCEEDED, kCutOff, nullptr);
+    grpc_call_unref(call);
+    metrics_.CallerCutOff();
+  }
 }
 
 void Calls::StopAll() {
@@ -123,6 +195,7 @@ nlohmann::json Calls::State(size_t most) const {
   door("generate", generate_, options_.generate_limit);
   door("control", control_door_, options_.control_limit);
   door("watch", watch_, options_.watch_limit);
+  door("all", inside_, LimitOfAll(options_));
   std::lock_guard lock(mutex_);
   std::vector<const Call*> calls(live_.begin(), live_.end());
   for (const Call* call : calls) {
@@ -157,9 +230,34 @@ Call::Call(Calls& calls, const Metrics::Method& method, grpc::CallbackServerCont
 
 Call::~Call() {
   LogEnd();
+  Leave();
+}
+
+void Call::Leave() {
   std::lock_guard lock(calls_.mutex_);
   calls_.live_.erase(this);
-  if (entered_ && --calls_.admitted_ == 0) calls_.idle_.notify_all();
+}
+
+bool Call::IsLate(nanoseconds timeout) const {
+  const int64_t since = awaited_ns_;
+  return since != kNobody && age() - nanoseconds(since) > timeout;
+}
+
+grpc_call* Call::CutOff() {
+  CallerActed();
+  cut_off_ = true;
+  source_.Cancel();
+  grpc_call_ref(context_.c_call());
+  return context_.c_call();
+}
+
+absl::Status Call::CheckSize(const google::protobuf::MessageLite& answer) const {
+  const size_t bytes = answer.ByteSizeLong(), limit = calls_.options_.max_message_bytes;
+  if (bytes <= limit) return absl::OkStatus();
+  return WithReason(
+      absl::ResourceExhaustedError(absl::StrCat("the answer has ", bytes, " bytes, more than the ",
+                                                limit, " of max-message-bytes; ask for less")),
+      kReasonTooLarge);
 }
 
 absl::Status Call::Begin(std::string task) {
@@ -184,21 +282,20 @@ nlohmann::json Call::State() const {
                                        : "waiting"}};
 }
 
+// The lock makes a call that came before Close() one that WaitIdle() waits for.
 absl::Status Call::Enter() {
   std::lock_guard lock(calls_.mutex_);
   DDPT_RETURN_IF_ERROR(calls_.closed_);
-  entered_ = true;
-  ++calls_.admitted_;
+  DDPT_ASSIGN_OR_RETURN(inside_, calls_.inside_.Admit(""));
+  inside_.Start();
   return absl::OkStatus();
 }
 
 absl::StatusOr<Admission::Ticket> Call::Admit(Calls::Door door) {
-  DDPT_RETURN_IF_ERROR(Enter());
-  Admission& admission = door == Calls::Door::kSample     ? calls_.sample_
-                         : door == Calls::Door::kGenerate ? calls_.generate_
-                         : door == Calls::Door::kWatch    ? calls_.watch_
-                                                          : calls_.control_door_;
-  absl::StatusOr<Admission::Ticket> ticket = admission.Admit(task_, client_);
+  const absl::Status entered = Enter();
+  if (absl::IsResourceExhausted(entered)) return WithReason(entered, kReasonQueueFull);
+  DDPT_RETURN_IF_ERROR(entered);
+  absl::StatusOr<Admission::Ticket> ticket = calls_.At(door).Admit(task_, client_);
   if (!ticket.ok()) return WithReason(ticket.status(), kReasonQueueFull);
   admitted_ = true;
   method_.waiting->Increment();
@@ -223,6 +320,7 @@ void Call::Cancel() {
 
 absl::Status Call::Resolve(absl::Status status) const {
   if (!absl::IsCancelled(status)) return status;
+  if (cut_off_) return absl::DeadlineExceededError(kCutOff);
   if (calls_.stopped_) {
     return WithReason(absl::UnavailableError("the server stopped before the request was done"),
                       kReasonDraining);
@@ -246,6 +344,7 @@ grpc::Status Call::End(absl::Status status) {
   calls_.metrics_.Handled(method_, task_, status, duration);
   status_ = std::move(status);
   EndSpan();
+  AwaitCaller();
   return ToGrpcStatus(status_);
 }
 
@@ -258,6 +357,7 @@ void Call::LogEnd() const {
                            {"peer", peer_}};
   if (!task_.empty()) fields["task"] = task_;
   if (!client_.empty()) fields["client"] = client_;
+  if (cut_off_) fields["cut_off"] = true;
   if (started_ns_ >= 0) fields["queue_ms"] = Milliseconds(nanoseconds(started_ns_));
   if (!status_.ok()) fields["message"] = std::string(status_.message());
   fields.update(fields_);

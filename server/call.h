@@ -1,5 +1,6 @@
 #pragma once
 
+#include <google/protobuf/message_lite.h>
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <unordered_set>
 
 #include "absl/status/status.h"
@@ -26,8 +28,9 @@ namespace ddpt {
 
 class Call;
 
-// What all calls of a server share: who may call, the doors that bound how many are inside, the
-// pool for short blocking work (registry, files), metrics, the log. Thread-safe.
+// What all calls of a server share: who may call, the doors that bound how many are inside, how
+// long a caller may keep one waiting, the pool for short blocking work (registry, files), metrics,
+// the log. Thread-safe.
 class Calls {
  public:
   // Requests of one kind share a door.
@@ -40,21 +43,27 @@ class Calls {
     size_t control_limit = 256;
     size_t watch_limit = 256;
     size_t max_requests_per_client = 0;  // behind each door; 0: no limit
-    SpanExporter* spans = nullptr;       // null: none are recorded
+    size_t max_message_bytes = size_t{4} << 20;
+    // What a caller may take to send the next message, or to take one; above 0.
+    std::chrono::milliseconds caller_timeout{60'000};
+    SpanExporter* spans = nullptr;  // null: none are recorded
   };
 
   // The others must outlive the Calls, and the Calls all calls.
   Calls(Options options, const Access& access, Metrics& metrics, const Log& log,
         StreamPool& control);
+  ~Calls();
 
   Metrics& metrics() { return metrics_; }
+  size_t max_message_bytes() const { return options_.max_message_bytes; }
   const Log& log() const { return log_; }
   // Runs blocking work of a few milliseconds, never a model.
   StreamPool& control() { return control_; }
 
-  // New calls are told `why`, an error, from now on.
+  // New calls are told `why`, an error, from now on, and callers are waited for no longer than a
+  // few seconds.
   void Close(absl::Status why);
-  // Blocks until all admitted calls have been answered (true) or `deadline` passes.
+  // Blocks until all admitted calls' answers have been taken (true) or `deadline` passes.
   bool WaitIdle(TimePoint deadline) const;
   // Stops every call; they end with UNAVAILABLE as soon as their work notices.
   void StopAll();
@@ -63,6 +72,12 @@ class Calls {
 
  private:
   friend class Call;
+
+  Admission& At(Door door);
+  // Until the end: looks for callers who are waited for too long.
+  void WatchCallers();
+  std::chrono::milliseconds CallerTimeout() const;  // under the mutex
+  void CutOffLateCallers();
 
   const Options options_;
   const Access& access_;
@@ -73,13 +88,16 @@ class Calls {
   Admission generate_;
   Admission control_door_;
   Admission watch_;
+  Admission inside_;  // all of these, and calls whose answers have not been taken
   std::atomic<bool> stopped_{false};
   mutable std::mutex mutex_;
-  mutable std::condition_variable idle_;
+  std::condition_variable changed_;  // ending_, closed_
   // Guarded by mutex_:
   absl::Status closed_;  // what new calls are told; OK: they may come
   std::unordered_set<Call*> live_;
-  size_t admitted_ = 0;  // of these
+  bool ending_ = false;
+
+  std::thread watcher_;  // WatchCallers()
 };
 
 // The bookkeeping of one call, whatever its kind: counts, times, stop token, log line. It lives in
@@ -110,18 +128,35 @@ class Call {
   void Started();
   // The caller has gone. Thread-safe.
   void Cancel();
-  // Accounts for the end, once, and gives what the caller is told.
+  // The work shall stop; the call goes on. Thread-safe.
+  void Stop() { source_.Cancel(); }
+  // It is the caller's turn to send a message or to take one. Who lets `caller_timeout` pass is cut
+  // off: the work stops, and the call ends with DEADLINE_EXCEEDED. Thread-safe, as the next two.
+  void AwaitCaller() { awaited_ns_ = age().count(); }
+  // It is no longer.
+  void CallerActed() { awaited_ns_ = kNobody; }
+  // RESOURCE_EXHAUSTED for an answer that is too long to be sent.
+  absl::Status CheckSize(const google::protobuf::MessageLite& answer) const;
+  // Accounts for the end, once, and gives what the caller is told and has to take.
   grpc::Status End(absl::Status status);
+  // gRPC has done with the call, and `context` ends. Nothing happens the second time.
+  void Leave();
 
  private:
   friend class Calls;
 
+  static constexpr int64_t kNobody = -1;
+
   nlohmann::json State() const;  // under the mutex of calls_
+  bool IsLate(std::chrono::nanoseconds timeout) const;
+  // For a late caller: the call for gRPC to end, with a reference of its own.
+  grpc_call* CutOff();
   absl::Status Enter();
   absl::Status Resolve(absl::Status status) const;
   void LogEnd() const;
   void EndSpan();
 
+  Admission::Ticket inside_;  // returned last
   Calls& calls_;
   const Metrics::Method& method_;
   grpc::CallbackServerContext& context_;
@@ -137,26 +172,30 @@ class Call {
   std::string task_;    // written under the mutex of calls_
   std::string client_;  // who calls; "" before Begin, and where that refused
   nlohmann::json fields_ = nlohmann::json::object();
-  bool entered_ = false;                   // counted in calls_.admitted_
-  bool admitted_ = false;                  // has had a ticket
-  std::atomic<int64_t> started_ns_{-1};    // age at Started(); -1: not yet
-  std::atomic<int64_t> cancelled_ns_{-1};  // age at Cancel(); -1: not so
-  absl::Status status_;                    // set at End()
-  std::chrono::nanoseconds duration_{0};   // age at End()
+  bool admitted_ = false;                     // has had a ticket
+  std::atomic<int64_t> started_ns_{-1};       // age at Started(); -1: not yet
+  std::atomic<int64_t> cancelled_ns_{-1};     // age at Cancel(); -1: not so
+  std::atomic<int64_t> awaited_ns_{kNobody};  // age since which the caller is waited for
+  std::atomic<bool> cut_off_{false};
+  absl::Status status_;                   // set at End()
+  std::chrono::nanoseconds duration_{0};  // age at End()
 };
 
 // A call with one request and one answer. Owns itself: made by a service's method, which returns it
 // to gRPC, and destroyed after Finish.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  UnaryCall(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context)
-      : call_(calls, method, context) {}
+  UnaryCall(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context,
+            const google::protobuf::MessageLite& answer)
+      : call_(calls, method, context), answer_(answer) {}
 
   Call& call() { return call_; }
   Call* operator->() { return &call_; }
 
-  // Ends the call; the response must be complete. Exactly once, on any thread; the last use.
-  void Finish(const absl::Status& status) { ServerUnaryReactor::Finish(call_.End(status)); }
+  // Ends the call; the answer must be complete. Exactly once, on any thread; the last use.
+  void Finish(const absl::Status& status) {
+    ServerUnaryReactor::Finish(call_.End(status.ok() ? call_.CheckSize(answer_) : status));
+  }
 
   // The usual beginning: Begin(task), then `start`, which validates, admits and hands the work to
   // someone who will call Finish. An error ends the call at once. Returns the reactor.
@@ -172,6 +211,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 
  private:
   Call call_;
+  const google::protobuf::MessageLite& answer_;
 };
 
 }  // namespace ddpt

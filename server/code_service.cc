@@ -34,7 +34,7 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* CodeService::Generate(
 grpc::ServerUnaryReactor* CodeService::Score(grpc::CallbackServerContext* context,
                                              const v1::ScoreRequest* request,
                                              v1::ScoreResponse* response) {
-  auto* call = new UnaryCall(calls_, score_, *context);
+  auto* call = new UnaryCall(calls_, score_, *context, *response);
   return call->Run(request->prompt().task(), [=, this](UnaryCall& scoring) {
     return std::make_shared<ScoreWork>(scoring, base_, resolver_, pool_, *request, *response)
         ->Start();

@@ -183,6 +183,8 @@ const std::vector<Setting>& Settings() {
                "Other requests inside at the same time"),
         Number("max-requests-per-client", &Config::max_requests_per_client, 0, 1'000'000,
                "Requests of one client behind each of these limits; 0: no limit of its own"),
+        Duration("caller-timeout", &Config::caller_timeout,
+                 "Time of a caller to send or take the next message of a call; at least 10ms"),
         Number("max-count", &Config::max_count, 1, 1024, "Largest count of a Sample request"),
         Number("max-message-bytes", &Config::max_message_bytes, size_t{64} << 10, size_t{1} << 30,
                "Largest message in either direction"),
@@ -413,6 +415,10 @@ absl::Status ValidateConfig(const Config& config) {
   if (config.state.empty()) return FieldError("state", "\"\" names no directory");
   if (config.keepalive < std::chrono::seconds(1)) {
     return FieldError("keepalive", absl::StrCat(config.keepalive.count(), " ms is below 1 s"));
+  }
+  if (config.caller_timeout < std::chrono::milliseconds(10)) {
+    return FieldError("caller-timeout",
+                      absl::StrCat(config.caller_timeout.count(), " ms is below 10ms"));
   }
   if (config.tls_cert.empty() != config.tls_key.empty()) {
     return FieldError(config.tls_key.empty() ? "tls-key" : "tls-cert",

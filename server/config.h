@@ -66,6 +66,9 @@ struct Config {
   // Requests of one client (its token's name, else its certificate's subject, else its address)
   // behind each of the limits above; 0: no limit of its own.
   size_t max_requests_per_client = 0;
+  // How long a caller may take to send the next message of a call, or to take one, before the call
+  // is ended; above 0. While the server drains, 5 s at most.
+  std::chrono::milliseconds caller_timeout{60'000};
   // Largest `count` of a SampleRequest, 1..1024.
   size_t max_count = 1024;
   // Largest message in either direction, bytes, 64 KiB..1 GiB. gRPC's clients expect 4 MiB.

@@ -29,6 +29,7 @@ json Limits(const Config& config) {
           {"generate_batch", config.generate_batch},
           {"control_limit", config.control_limit},
           {"max_requests_per_client", config.max_requests_per_client},
+          {"caller_timeout_ms", config.caller_timeout.count()},
           {"max_count", config.max_count},
           {"max_message_bytes", config.max_message_bytes},
           {"stream_buffer_bytes", config.stream_buffer_bytes},

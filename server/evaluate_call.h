@@ -49,7 +49,6 @@ class EvaluateCall final : public StreamReactor<v1::EvaluateResponse>,
 
   EvaluateCall(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context,
                const EvaluateResources& resources, const v1::EvaluateRequest& request);
-  void OnDone() override { reacting_.reset(); }
 
  private:
   using Outcomes = std::map<EvaluationLog::Place, EvaluationOutcome>;
@@ -74,7 +73,6 @@ class EvaluateCall final : public StreamReactor<v1::EvaluateResponse>,
   v1::EvaluateResponse NextOutcomes();
   void Drop() override;
 
-  std::shared_ptr<EvaluateCall> reacting_;  // this, until OnDone
   const EvaluateResources& resources_;
   const v1::EvaluateRequest& request_;
   Admission::Ticket ticket_;

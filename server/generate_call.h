@@ -44,7 +44,6 @@ class GenerateCall final : public StreamReactor<v1::GenerateResponse>,
 
   GenerateCall(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context,
                const GenerateResources& resources, const v1::GenerateRequest& request);
-  void OnDone() override { reacting_.reset(); }
 
  private:
   absl::Status Begin();
@@ -59,7 +58,6 @@ class GenerateCall final : public StreamReactor<v1::GenerateResponse>,
   std::optional<v1::GenerateResponse> Pop() override { return queue_.Pop(); }
   void Drop() override { queue_.clear(); }
 
-  std::shared_ptr<GenerateCall> reacting_;  // this, until OnDone
   const GenerateResources& resources_;
   const v1::GenerateRequest& request_;
   Admission::Ticket ticket_;

@@ -169,6 +169,8 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> registry)
           NewCounter(*registry_, "ddpt_generation_tokens_total", "Tokens generated.")),
       stalled_(NewCounter(*registry_, "ddpt_stream_stalled_total",
                           "Streams ended because their reader was too slow.")),
+      cut_off_(NewCounter(*registry_, "ddpt_callers_cut_off_total",
+                          "Calls ended because the caller neither sent nor took a message.")),
       kv_cache_usage_(NewFamily<Gauge>(*registry_, "ddpt_kv_cache_usage_ratio",
                                        "Of the memory for keys and values, what is in use.")
                           .Add({})),
@@ -333,6 +335,7 @@ void Metrics::PrefixLookup(bool hit) {
   prefix_lookups_.Add({{"result", hit ? "hit" : "miss"}}).Increment();
 }
 void Metrics::StreamStalled() { stalled_.Increment(); }
+void Metrics::CallerCutOff() { cut_off_.Increment(); }
 
 void Metrics::TrainJob(std::string_view from, std::string_view to) {
   if (!from.empty()) train_jobs_.Add({{"state", std::string(from)}}).Decrement();

@@ -86,6 +86,8 @@ class Metrics {
   void PrefixLookup(bool hit);
   // A stream whose reader was too slow was ended.
   void StreamStalled();
+  // A call whose caller neither sent nor took a message in time was ended.
+  void CallerCutOff();
 
   // A training job has come to a state ("queued", "running", ...; from "" when it is new here, to
   // "" when another server has it).
@@ -145,6 +147,7 @@ class Metrics {
   prometheus::Histogram& inter_token_seconds_;
   prometheus::Counter& generated_tokens_;
   prometheus::Counter& stalled_;
+  prometheus::Counter& cut_off_;
   prometheus::Gauge& kv_cache_usage_;
   prometheus::Gauge& kv_cache_reserved_;
   Family<prometheus::Counter>& prefix_lookups_;

@@ -1,5 +1,6 @@
 #include "server/model_service.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,13 @@ namespace {
 
 constexpr char kService[] = "ddpt.v1.ModelService";
 constexpr int kDetokenizeLimit = 1 << 20, kEmbedLimit = 1024;
+constexpr size_t kTokenRoom = 512;  // in an answer, for a token's text and what is about it
+
+// How many rows of the embedding fit into an answer.
+int EmbedLimit(const ModelGeometry& geometry, size_t max_message_bytes) {
+  const size_t row = static_cast<size_t>(geometry.encoder.width) * sizeof(float) + kTokenRoom;
+  return static_cast<int>(std::min<size_t>(kEmbedLimit, max_message_bytes / row));
+}
 
 void FillStack(const ModelGeometry::Stack& stack, v1::ModelInfo::Stack* out) {
   out->set_width(static_cast<uint32_t>(stack.width));
@@ -55,7 +63,7 @@ ModelService::ModelService(Calls& calls, std::shared_ptr<const BaseModel> base, 
 grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* context,
                                                  const v1::GetModelRequest*,
                                                  v1::ModelInfo* response) {
-  auto* call = new UnaryCall(calls_, get_, *context);
+  auto* call = new UnaryCall(calls_, get_, *context, *response);
   return call->RunBlocking("", [this, response] {
     FillInfo(*base_, response);
     return absl::OkStatus();
@@ -65,7 +73,7 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* ModelService::Tokenize(grpc::CallbackServerContext* context,
                                                  const v1::TokenizeRequest* request,
                                                  v1::TokenizeResponse* response) {
-  auto* call = new UnaryCall(calls_, tokenize_, *context);
+  auto* call = new UnaryCall(calls_, tokenize_, *context, *response);
   return call->RunBlocking("", [=, this]() -> absl::Status {
     DDPT_ASSIGN_OR_RETURN(const auto ids, base_->tokenizer->Encode(request->text()));
     response->mutable_token_ids()->mutable_ids()->Assign(ids.begin(), ids.end());
@@ -76,7 +84,7 @@ grpc::ServerUnaryReactor* ModelService::Tokenize(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* ModelService::Detokenize(grpc::CallbackServerContext* context,
                                                    const v1::DetokenizeRequest* request,
                                                    v1::DetokenizeResponse* response) {
-  auto* call = new UnaryCall(calls_, detokenize_, *context);
+  auto* call = new UnaryCall(calls_, detokenize_, *context, *response);
   return call->RunBlocking("", [=, this]() -> absl::Status {
     const auto& ids = request->token_ids().ids();
     if (ids.size() > kDetokenizeLimit) {
@@ -96,11 +104,12 @@ grpc::ServerUnaryReactor* ModelService::Detokenize(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* ModelService::EmbedTokens(grpc::CallbackServerContext* context,
                                                     const v1::EmbedTokensRequest* request,
                                                     v1::EmbedTokensResponse* response) {
-  auto* call = new UnaryCall(calls_, embed_, *context);
+  auto* call = new UnaryCall(calls_, embed_, *context, *response);
   const auto embed = [=, this]() -> absl::Status {
     const auto& ids = request->token_ids().ids();
-    if (ids.empty() || ids.size() > kEmbedLimit) {
-      return FieldError("token_ids", absl::StrCat(ids.size(), " ids are not 1..", kEmbedLimit));
+    const int limit = EmbedLimit(base_->model->geometry(), calls_.max_message_bytes());
+    if (ids.empty() || ids.size() > limit) {
+      return FieldError("token_ids", absl::StrCat(ids.size(), " ids are not 1..", limit));
     }
     const int64_t vocabulary = base_->model->geometry().vocabulary_size;
     for (const uint32_t id : ids) {

@@ -52,7 +52,7 @@ PromptService::PromptService(Calls& calls, PromptMaker& maker,
 grpc::ServerUnaryReactor* PromptService::Sample(grpc::CallbackServerContext* context,
                                                 const v1::SampleRequest* request,
                                                 v1::SampleResponse* response) {
-  auto* call = new UnaryCall(calls_, sample_, *context);
+  auto* call = new UnaryCall(calls_, sample_, *context, *response);
   return call->Run(request->task(), [=, this](UnaryCall& sampling) -> absl::Status {
     DDPT_RETURN_IF_ERROR(ValidateSample(*request, maker_.limits()));
     const bool scores = request->sampling().best_of() > 1;
@@ -72,7 +72,7 @@ grpc::ServerUnaryReactor* PromptService::Sample(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* PromptService::Replay(grpc::CallbackServerContext* context,
                                                 const v1::ReplayRequest* request,
                                                 v1::SampleResponse* response) {
-  auto* call = new UnaryCall(calls_, replay_, *context);
+  auto* call = new UnaryCall(calls_, replay_, *context, *response);
   const auto recipe = DecodePromptId(request->prompt_id());
   return call->Run(recipe.ok() ? recipe->task : "", [=, this](UnaryCall& replay) -> absl::Status {
     DDPT_RETURN_IF_ERROR(ValidateReplay(*request));
@@ -92,7 +92,7 @@ grpc::ServerUnaryReactor* PromptService::Replay(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* PromptService::Describe(grpc::CallbackServerContext* context,
                                                   const v1::DescribeRequest* request,
                                                   v1::DescribeResponse* response) {
-  auto* call = new UnaryCall(calls_, describe_, *context);
+  auto* call = new UnaryCall(calls_, describe_, *context, *response);
   return call->Run(request->prompt().task(), [=, this](UnaryCall& describing) -> absl::Status {
     if (!base_)
       return absl::FailedPreconditionError("this server has no base model to describe with");

@@ -210,7 +210,8 @@ absl::Status Server::Impl::OpenPools() {
   DDPT_ASSIGN_OR_RETURN(
       loader_,
       StreamPool::Create({.threads = 1, .queue_limit = 4096, .on_device_lost = on_device_lost}));
-  DDPT_ASSIGN_OR_RETURN(reference_, StreamPool::Create({.threads = 1}));
+  DDPT_ASSIGN_OR_RETURN(reference_,
+                        StreamPool::Create({.threads = 1, .queue_limit = kReferenceQueue}));
   DDPT_ASSIGN_OR_RETURN(
       pool_, StreamPool::Create({.threads = config_.threads > 0 ? config_.threads : processors,
                                  .device = device_,

@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -19,6 +20,7 @@ class StreamReactor : public grpc::ServerWriteReactor<Message> {
       : call_(calls, method, context) {}
 
   void OnWriteDone(bool ok) override {
+    call_.CallerActed();
     {
       std::lock_guard lock(mutex_);
       writing_ = false;
@@ -28,6 +30,10 @@ class StreamReactor : public grpc::ServerWriteReactor<Message> {
     WriteNext();
   }
   void OnCancel() override { call_.Cancel(); }
+  void OnDone() override {
+    call_.Leave();
+    reacting_.reset();
+  }
 
  protected:
   // The message to write next, and the loss of all that wait; called under the lock.
@@ -35,29 +41,33 @@ class StreamReactor : public grpc::ServerWriteReactor<Message> {
   virtual void Drop() = 0;
 
   // Starts the next write, or finishes. To be called after each change of what waits or of
-  // `ended_`, without the lock. Only one thread gets past the lock with something to do.
+  // `ended_`, without the lock. Only one thread gets past the lock with something to do. After a
+  // message that is too long none follows, and the work stops.
   void WriteNext() {
     std::optional<absl::Status> finish;
     {
       std::lock_guard lock(mutex_);
       if (writing_ || finished_) return;
+      if (!unsent_.ok()) Drop();
       if (auto next = Pop()) {
         sending_ = *std::move(next);
-        writing_ = true;
-      } else if (ended_) {
-        finished_ = true;
-        finish = *ended_;
-      } else {
-        return;
+        unsent_ = call_.CheckSize(sending_);
+        writing_ = unsent_.ok();
       }
+      if (!writing_ && !unsent_.ok()) {
+        Drop();
+        call_.Stop();
+      }
+      if (!writing_ && !ended_) return;
+      finished_ = !writing_;
+      if (finished_) finish = unsent_.ok() ? *ended_ : unsent_;
     }
-    if (finish) {
-      this->Finish(call_.End(*std::move(finish)));
-    } else {
-      this->StartWrite(&sending_);
-    }
+    if (finish) return this->Finish(call_.End(*std::move(finish)));
+    call_.AwaitCaller();
+    this->StartWrite(&sending_);
   }
 
+  std::shared_ptr<StreamReactor> reacting_;  // this, until OnDone
   Call call_;
   std::mutex mutex_;
   std::optional<absl::Status> ended_;  // guarded by mutex_
@@ -65,6 +75,7 @@ class StreamReactor : public grpc::ServerWriteReactor<Message> {
  private:
   bool writing_ = false;   // guarded by mutex_
   bool finished_ = false;  // likewise
+  absl::Status unsent_;    // likewise; of a message that is too long
   Message sending_;        // untouched while writing_
 };
 

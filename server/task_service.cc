@@ -1,10 +1,12 @@
 #include "server/task_service.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/registry/registry_rules.h"
 #include "server/task_info.h"
 #include "server/upload_call.h"
 #include "server/validate.h"
@@ -14,6 +16,8 @@ namespace {
 
 constexpr char kService[] = "ddpt.v1.TaskService";
 constexpr uint32_t kDefaultPage = 100;
+// In an answer, for what is about a page, and about each task.
+constexpr size_t kPageRoom = 1024, kTaskRoom = 16;
 constexpr uint64_t kFileLimit = uint64_t{512} << 20;
 
 template <typename Request>
@@ -41,20 +45,26 @@ TaskService::TaskService(Calls& calls, Registry& registry, TaskCatalog& catalog,
 grpc::ServerUnaryReactor* TaskService::ListTasks(grpc::CallbackServerContext* context,
                                                  const v1::ListTasksRequest* request,
                                                  v1::ListTasksResponse* response) {
-  auto* call = new UnaryCall(calls_, list_, *context);
+  auto* call = new UnaryCall(calls_, list_, *context, *response);
   return call->RunBlocking("", [=, this]() -> absl::Status {
     DDPT_RETURN_IF_ERROR(ValidatePageSize(request->page_size()));
     const uint32_t size = request->page_size() > 0 ? request->page_size() : kDefaultPage;
     DDPT_ASSIGN_OR_RETURN(const TaskPage page, registry_.ListTasks(size, request->page_token()));
-    for (const TaskRecord& task : page.tasks) {
-      const absl::Status status = FillTaskInfo(registry_, task.name, response->add_tasks());
-      if (absl::IsNotFound(status)) {
-        response->mutable_tasks()->RemoveLast();
-      } else if (!status.ok()) {
-        return status;
-      }
-    }
     response->set_next_page_token(page.next_page_token);
+    size_t room = calls_.max_message_bytes() - kPageRoom;
+    for (size_t i = 0; i < page.tasks.size(); ++i) {
+      v1::TaskInfo info;
+      const absl::Status status = FillTaskInfo(registry_, page.tasks[i].name, &info);
+      if (absl::IsNotFound(status)) continue;
+      DDPT_RETURN_IF_ERROR(status);
+      const size_t bytes = info.ByteSizeLong() + kTaskRoom;
+      if (i > 0 && bytes > room) {
+        response->set_next_page_token(TokenOfName(page.tasks[i - 1].name));
+        return absl::OkStatus();
+      }
+      room -= std::min(bytes, room);
+      *response->add_tasks() = std::move(info);
+    }
     return absl::OkStatus();
   });
 }
@@ -62,7 +72,7 @@ grpc::ServerUnaryReactor* TaskService::ListTasks(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* TaskService::GetTask(grpc::CallbackServerContext* context,
                                                const v1::GetTaskRequest* request,
                                                v1::TaskInfo* response) {
-  auto* call = new UnaryCall(calls_, get_, *context);
+  auto* call = new UnaryCall(calls_, get_, *context, *response);
   return call->RunBlocking(
       request->task(), [=, this] { return FillTaskInfo(registry_, request->task(), response); });
 }
@@ -90,7 +100,7 @@ grpc::ServerReadReactor<v1::ImportTaskRequest>* TaskService::ImportTask(
 grpc::ServerUnaryReactor* TaskService::PromoteTask(grpc::CallbackServerContext* context,
                                                    const v1::PromoteTaskRequest* request,
                                                    v1::TaskInfo* response) {
-  auto* call = new UnaryCall(calls_, promote_, *context);
+  auto* call = new UnaryCall(calls_, promote_, *context, *response);
   return call->RunBlocking(request->task(), [=, this]() -> absl::Status {
     if (request->version() == 0) return FieldError("version", "0 is below 1");
     DDPT_RETURN_IF_ERROR(
@@ -102,7 +112,7 @@ grpc::ServerUnaryReactor* TaskService::PromoteTask(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* TaskService::RollbackTask(grpc::CallbackServerContext* context,
                                                     const v1::RollbackTaskRequest* request,
                                                     v1::TaskInfo* response) {
-  auto* call = new UnaryCall(calls_, rollback_, *context);
+  auto* call = new UnaryCall(calls_, rollback_, *context, *response);
   return call->RunBlocking(request->task(), [=, this]() -> absl::Status {
     DDPT_RETURN_IF_ERROR(catalog_.Rollback(request->task(), Expected(*request)).status());
     return FillTaskInfo(registry_, request->task(), response);
@@ -111,8 +121,8 @@ grpc::ServerUnaryReactor* TaskService::RollbackTask(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* TaskService::DeleteTask(grpc::CallbackServerContext* context,
                                                   const v1::DeleteTaskRequest* request,
-                                                  v1::DeleteTaskResponse*) {
-  auto* call = new UnaryCall(calls_, delete_, *context);
+                                                  v1::DeleteTaskResponse* response) {
+  auto* call = new UnaryCall(calls_, delete_, *context, *response);
   return call->RunBlocking(
       request->task(), [=, this] { return catalog_.Delete(request->task(), Expected(*request)); });
 }

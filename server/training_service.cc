@@ -158,7 +158,7 @@ void TrainingService::EndSpan(const Job& job, std::optional<JobState> to) {
 grpc::ServerUnaryReactor* TrainingService::Train(grpc::CallbackServerContext* context,
                                                  const v1::TrainRequest* request,
                                                  v1::TrainingJob* response) {
-  auto* call = new UnaryCall(calls_, train_, *context);
+  auto* call = new UnaryCall(calls_, train_, *context, *response);
   const auto start = [=, this]() -> absl::Status {
     DDPT_ASSIGN_OR_RETURN(const Job job, StartJob(*request, Traceparent((*call)->trace().place())));
     return ToProto(job, job.request, response);
@@ -275,7 +275,7 @@ grpc::ServerReadReactor<v1::DataChunk>* TrainingService::UploadDataset(
 grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* context,
                                                   const v1::GetJobRequest* request,
                                                   v1::TrainingJob* response) {
-  auto* call = new UnaryCall(calls_, get_, *context);
+  auto* call = new UnaryCall(calls_, get_, *context, *response);
   return call->RunBlocking("", [=, this]() -> absl::Status {
     if (request->id_case() == v1::GetJobRequest::ID_NOT_SET) {
       return FieldError("id", "is missing: job_id or operation_id");
@@ -290,7 +290,7 @@ grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* c
 grpc::ServerUnaryReactor* TrainingService::ListJobs(grpc::CallbackServerContext* context,
                                                     const v1::ListJobsRequest* request,
                                                     v1::ListJobsResponse* response) {
-  auto* call = new UnaryCall(calls_, list_, *context);
+  auto* call = new UnaryCall(calls_, list_, *context, *response);
   return call->RunBlocking(request->task(), [=, this]() -> absl::Status {
     if (!request->task().empty()) DDPT_RETURN_IF_ERROR(CheckTaskName(request->task()));
     DDPT_RETURN_IF_ERROR(ValidatePageSize(request->page_size()));
@@ -313,7 +313,7 @@ grpc::ServerWriteReactor<v1::JobEvent>* TrainingService::WatchJob(
 grpc::ServerUnaryReactor* TrainingService::CancelJob(grpc::CallbackServerContext* context,
                                                      const v1::CancelJobRequest* request,
                                                      v1::TrainingJob* response) {
-  auto* call = new UnaryCall(calls_, cancel_, *context);
+  auto* call = new UnaryCall(calls_, cancel_, *context, *response);
   return call->RunBlocking("", [=, this]() -> absl::Status {
     if (request->job_id().empty()) return FieldError("job_id", "is empty");
     DDPT_ASSIGN_OR_RETURN(const Job job, runner_->Cancel(request->job_id()));

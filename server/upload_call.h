@@ -40,6 +40,7 @@ class UploadCall final : public grpc::ServerReadReactor<Request> {
   }
 
   void OnReadDone(bool ok) override {
+    call_.CallerActed();
     if (!call_.stop().status().ok()) return End(call_.stop().status());
     RunBlocking(/*last=*/!ok);
   }
@@ -58,8 +59,13 @@ class UploadCall final : public grpc::ServerReadReactor<Request> {
     DDPT_ASSIGN_OR_RETURN(ticket_, call_.Admit(Calls::Door::kControl));
     ticket_.Start();
     call_.Started();
-    this->StartRead(&message_);
+    ReadNext();
     return absl::OkStatus();
+  }
+
+  void ReadNext() {
+    call_.AwaitCaller();
+    this->StartRead(&message_);
   }
 
   void RunBlocking(bool last) {
@@ -73,7 +79,7 @@ class UploadCall final : public grpc::ServerReadReactor<Request> {
                            if (!result.ok() || last) {
                              End(result);
                            } else {
-                             this->StartRead(&message_);
+                             ReadNext();
                            }
                            return Progress::kDone;
                          },

@@ -114,6 +114,7 @@ void WatchCall::End(absl::Status status) {
 }
 
 void WatchCall::OnWriteDone(bool ok) {
+  call_.CallerActed();
   {
     std::lock_guard lock(mutex_);
     writing_ = false;
@@ -128,6 +129,7 @@ void WatchCall::OnCancel() {
 }
 
 void WatchCall::OnDone() {
+  call_.Leave();
   runner_.Unlisten(listener_);
   reacting_.reset();
 }
@@ -155,7 +157,10 @@ void WatchCall::Advance() {
     }
   }
   if (load) return Load();
-  if (!finish) return StartWrite(&sending_);
+  if (!finish) {
+    call_.AwaitCaller();
+    return StartWrite(&sending_);
+  }
   ticket_ = Admission::Ticket();
   Finish(call_.End(*std::move(finish)));
 }

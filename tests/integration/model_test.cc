@@ -145,6 +145,23 @@ TEST_F(ModelTest, RowsOutsideTheVocabularyAreNotEmbedded) {
   ExpectRefused(client_->EmbedTokens(request).status(), "token_ids", "id 1000000 is outside");
 }
 
+TEST_F(ModelTest, AnAnswerThatIsTooLongIsRefusedAndCountsAsSuch) {
+  Start([](Config& config) { config.max_message_bytes = 64 << 10; });
+  client_ = Connect(*server_);
+  v1::EmbedTokensRequest embed;
+  for (int i = 0; i < 1000; ++i) embed.mutable_token_ids()->add_ids(0);
+  ExpectRefused(client_->EmbedTokens(embed).status(), "token_ids", "1000 ids are not 1..113");
+  v1::DetokenizeRequest longest;
+  for (int i = 0; i < 20'000; ++i) {
+    longest.mutable_token_ids()->add_ids(base_->model->geometry().end_token);
+  }
+  const absl::Status status = client_->Detokenize(longest).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("max-message-bytes"));
+  EXPECT_EQ(ReasonOf(status), "TOO_LARGE");
+  server_->AwaitMetric("ddpt_requests_total", {"rpc=\"Detokenize\"", "outcome=\"rejected\""}, 1);
+}
+
 TEST_F(ModelTest, IdWithoutTokenIsRefused) {
   v1::DetokenizeRequest request;
   request.mutable_token_ids()->add_ids(70'000);

@@ -3,6 +3,9 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <set>
+
+#include "absl/strings/str_cat.h"
 #include "client/status.h"
 #include "core/base/digest.h"
 #include "core/base/file.h"
@@ -131,6 +134,31 @@ TEST_F(TaskTest, ListGoesPageByPage) {
   ASSERT_EQ(second.tasks_size(), 1);
   EXPECT_EQ(second.tasks(0).task(), "c");
   EXPECT_EQ(second.next_page_token(), "");
+}
+
+TEST_F(TaskTest, APageThatIsTooLongEndsEarlier) {
+  Config config = TestConfig(directory_.path());
+  config.max_message_bytes = 64 << 10;
+  server_.reset();
+  server_ = std::make_unique<TestServer>(config);
+  const std::string file = DenoiserFile(SmallSpec(), 1);
+  constexpr int kTasks = 400;
+  const std::string rest(50, 'x');
+  for (int i = 0; i < kTasks; ++i) {
+    ASSERT_TRUE(server_->Import(absl::StrCat("t", i, "-", rest), file).ok());
+  }
+  std::set<std::string> names;
+  std::string token;
+  int pages = 0;
+  do {
+    const auto page = List(1000, token);
+    for (const auto& task : page.tasks()) names.insert(task.task());
+    token = page.next_page_token();
+    ++pages;
+  } while (!token.empty() && pages < kTasks);
+  EXPECT_EQ(names.size(), kTasks);
+  EXPECT_GT(pages, 1);
+  EXPECT_LT(pages, 10);
 }
 
 TEST_F(TaskTest, UnknownTaskIsNotFoundEverywhere) {
