@@ -1,8 +1,10 @@
 #include <atomic>
 #include <condition_variable>
+#include <latch>
 #include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/digest.h"
@@ -95,6 +97,39 @@ TEST_F(PostgresTest, ServersThatImportAtTheSameTimeLoseNothing) {
   second.join();
   EXPECT_EQ(a_.registry->GetTask("sql")->version_count, 8u);
   EXPECT_EQ(b_.registry->GetTask("sql")->latest_version, 8u);
+}
+
+TEST_F(PostgresTest, ATransactionThatDeadlockedIsRepeated) {
+  Exec(
+      "CREATE TABLE counts (name TEXT PRIMARY KEY, value BIGINT); INSERT INTO counts VALUES ('x', "
+      "0), ('y', 0)");
+  std::latch both_hold_one(2);
+  std::atomic<int> attempts{0};
+  const auto add = [&](Server& server, const std::string& first, const std::string& then) {
+    bool tried = false;
+    const absl::Status done = server.database->Transaction([&](PostgresTransaction& transaction) {
+      ++attempts;
+      constexpr char kAdd[] = "UPDATE counts SET value = value + 1 WHERE name = $1";
+      DDPT_RETURN_IF_ERROR(transaction.Exec("SET LOCAL deadlock_timeout = '10ms'"));
+      DDPT_RETURN_IF_ERROR(transaction.Run(kAdd, first));
+      if (!std::exchange(tried, true)) both_hold_one.arrive_and_wait();
+      return transaction.Run(kAdd, then);
+    });
+    EXPECT_TRUE(done.ok()) << done;
+  };
+  std::thread other([&] { add(b_, "y", "x"); });
+  add(a_, "x", "y");
+  other.join();
+  EXPECT_GT(attempts, 2);
+  int64_t sum = 0;
+  ASSERT_TRUE(a_.database
+                  ->Transaction([&](PostgresTransaction& transaction) -> absl::Status {
+                    DDPT_ASSIGN_OR_RETURN(
+                        sum, transaction.QueryInt("SELECT SUM(value)::BIGINT FROM counts"));
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  EXPECT_EQ(sum, 4);
 }
 
 TEST_F(PostgresTest, ADataSetIsThereForAllServers) {
@@ -253,13 +288,16 @@ TEST_F(PostgresWatcherTest, TellsAgainWhatWasNotTaken) {
 
 TEST_F(PostgresWatcherTest, TellsAllOnceTheDatabaseIsBack) {
   Watch();
-  cluster_->Stop();
-  Await("away");
-  Forget();
-  cluster_->Start();
-  Await("there");
-  Await("task ");
-  Await("job ");
+  for (int outage = 0; outage < 2; ++outage) {
+    cluster_->Stop();
+    Await("away");
+    Forget();
+    cluster_->Start();
+    Await("there");
+    Await("task ");
+    Await("job ");
+    Forget();
+  }
 }
 
 }  // namespace
