@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/digest.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/registry/digest_files.h"
 #include "core/registry/postgres_blobs.h"
@@ -216,10 +217,10 @@ absl::StatusOr<TaskVersion> PostgresRegistry::ImportVersion(
             transaction.QueryInt("SELECT version FROM versions WHERE task = $1 AND digest = $2",
                                  task, digest));
         const bool is_new = version == 0;
+        // Also where the bytes are there already: they may have been damaged.
+        DDPT_RETURN_IF_ERROR(PutBlob(transaction, BlobOf(digest), denoiser));
         if (is_new) {
           DDPT_RETURN_IF_ERROR(CheckRoom(transaction, task, options_.limits));
-          DDPT_ASSIGN_OR_RETURN(const bool known, IsUsed(transaction, digest));
-          if (!known) DDPT_RETURN_IF_ERROR(PutBlob(transaction, BlobOf(digest), denoiser));
           DDPT_ASSIGN_OR_RETURN(
               version, InsertVersion(transaction, task, digest, denoiser.size(), attributes));
         }
@@ -283,7 +284,8 @@ absl::StatusOr<TaskVersion> PostgresRegistry::GetVersion(const std::string& name
 
 absl::StatusOr<std::string> PostgresRegistry::FetchDenoiser(const std::string& digest) {
   DDPT_RETURN_IF_ERROR(CheckDigest("digest", digest));
-  if (files_->Has(digest)) return files_->PathOf(digest);
+  const auto copy = MappedFile::Open(files_->PathOf(digest));
+  if (copy.ok() && Sha256Hex((*copy)->bytes()) == digest) return files_->PathOf(digest);
   DDPT_ASSIGN_OR_RETURN(const std::string bytes, GetBlob(database_, BlobOf(digest)));
   if (bytes.empty()) return NoSuchDenoiser(digest);
   if (Sha256Hex(bytes) != digest) {

@@ -63,9 +63,9 @@ class Registry {
 
   // Stores `denoiser`, the bytes of a denoiser file, as a new version of `task`, which is created
   // where it is missing. The bytes that the task already has are the version that it has: that one
-  // is returned, promoted if `promotion` says so, its attributes unchanged. At most 64 attributes
-  // of 64 KiB together. RESOURCE_EXHAUSTED names the limit of tasks or versions. A registry may
-  // forget old versions then.
+  // is returned, promoted if `promotion` says so, its attributes unchanged; they are stored again,
+  // since they may have been damaged. At most 64 attributes of 64 KiB together. RESOURCE_EXHAUSTED
+  // names the limit of tasks or versions. A registry may forget old versions then.
   virtual absl::StatusOr<TaskVersion> ImportVersion(
       const std::string& task, std::string_view denoiser,
       const std::map<std::string, std::string>& attributes, Promotion promotion) = 0;

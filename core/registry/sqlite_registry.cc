@@ -70,8 +70,8 @@ absl::StatusOr<TaskVersion> SqliteRegistry::ImportVersion(
                                      task, digest));
     if (version == 0) DDPT_RETURN_IF_ERROR(CheckRoom(task));
   }
-  absl::Status status;
-  if (version == 0 || !files_->Has(digest)) status = files_->Put(digest, denoiser);
+  // Also where the file is there already: it may have been damaged.
+  absl::Status status = files_->Put(digest, denoiser);
   const std::lock_guard lock(mutex_);
   std::vector<std::string> forgotten;
   if (status.ok()) {

@@ -82,6 +82,16 @@ TEST_F(PostgresTest, ADamagedDenoiserIsNotFetched) {
   Exec("UPDATE blobs SET bytes = 'denoisex'");
   const absl::Status status = b_.registry->FetchDenoiser(Sha256Hex("denoiser")).status();
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  ASSERT_TRUE(a_.registry->ImportVersion("sql", "denoiser", {}, Promotion::kAlways).ok());
+  EXPECT_TRUE(b_.registry->FetchDenoiser(Sha256Hex("denoiser")).ok());
+}
+
+TEST_F(PostgresTest, ADamagedCopyIsFetchedAgain) {
+  ASSERT_TRUE(a_.registry->ImportVersion("sql", "denoiser", {}, Promotion::kAlways).ok());
+  const std::string path = *b_.registry->FetchDenoiser(Sha256Hex("denoiser"));
+  ASSERT_TRUE(WriteFileAtomic(path, "denoisex").ok());
+  ASSERT_TRUE(b_.registry->FetchDenoiser(Sha256Hex("denoiser")).ok());
+  EXPECT_EQ(*ReadFile(path, 100), "denoiser");
 }
 
 TEST_F(PostgresTest, ServersThatImportAtTheSameTimeLoseNothing) {
