@@ -32,7 +32,10 @@ absl::StatusOr<TimedEngine> TaskCatalog::BuildEngine(const std::string& digest) 
   DDPT_ASSIGN_OR_RETURN(const std::string path, registry_.FetchDenoiser(digest));
   auto denoiser = Denoiser::Load(path);
   if (!denoiser.ok()) {
-    return absl::DataLossError(absl::StrCat("stored denoiser: ", denoiser.status().message()));
+    const std::string what = absl::StrCat("stored denoiser: ", denoiser.status().message());
+    const bool lost =
+        absl::IsInvalidArgument(denoiser.status()) || absl::IsNotFound(denoiser.status());
+    return lost ? absl::DataLossError(what) : absl::UnavailableError(what);
   }
   if ((*denoiser)->digest() != digest) {
     return absl::DataLossError(absl::StrCat("stored denoiser: ", path, " has the digest ",
@@ -265,6 +268,7 @@ absl::StatusOr<TaskVersion> TaskCatalog::Import(const std::string& task, std::st
   if (!validation_digest.empty()) attributes[kValidationDigest] = validation_digest;
   DDPT_ASSIGN_OR_RETURN(TaskVersion version,
                         registry_.ImportVersion(task, file, attributes, promotion));
+  NoteDamage(version.digest, /*damaged=*/false);
   DDPT_RETURN_IF_ERROR(Refresh(task));
   return version;
 }

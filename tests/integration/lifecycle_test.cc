@@ -123,6 +123,24 @@ TEST(LifecycleTest, ATaskFoundDamagedLaterIsNoLongerServed) {
   EXPECT_EQ(server.Health("task"), 1);
 }
 
+TEST(LifecycleTest, TheSameFileImportedAgainTakesTheDamagedOnesPlace) {
+  TemporaryDirectory directory;
+  Config config = TestConfig(directory.path());
+  config.engine_cache = 1;
+  TestServer server(config);
+  const std::string whole = DenoiserFile(SmallSpec(), 1);
+  const auto task = server.Import("task", whole).value();
+  ASSERT_TRUE(server.Import("other", DenoiserFile(SmallSpec(), 2)).ok());
+  ASSERT_TRUE(server.Sample(SampleOf("other", 1)).ok());  // the one engine in memory
+  const std::string file =
+      directory.path() + "/denoisers/" + task.versions(0).denoiser_digest() + ".safetensors";
+  ASSERT_TRUE(WriteFileAtomic(file, "damaged").ok());
+  EXPECT_TRUE(absl::IsDataLoss(server.Sample(SampleOf("task", 1)).status()));
+  ASSERT_TRUE(server.Import("task", whole).ok());
+  EXPECT_EQ(server.Health("task"), 1);
+  EXPECT_TRUE(server.Sample(SampleOf("task", 1)).ok());
+}
+
 TEST(LifecycleTest, DrainAnswersAllThatWereAccepted) {
   constexpr int kClients = 64;
   TemporaryDirectory directory;
