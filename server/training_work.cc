@@ -243,6 +243,14 @@ absl::Status TrainingWork::Finish(Job& job) {
   return absl::OkStatus();
 }
 
+// Where the checkpoint is damaged the job begins anew, and comes to the same, only later.
+absl::Status Restore(JobStore& jobs, const Job& job, Trainer& trainer) {
+  const absl::StatusOr<std::string> state = jobs.ReadCheckpoint(job.id);
+  if (state.ok() && state->empty()) return absl::OkStatus();
+  const absl::Status restored = state.ok() ? trainer.RestoreState(*state) : state.status();
+  return absl::IsDataLoss(restored) ? jobs.SaveCheckpoint(job, trainer.SaveState()) : restored;
+}
+
 }  // namespace
 
 absl::StatusOr<DataSplit> CheckTrainingData(const TrainingResources& resources,
@@ -260,11 +268,7 @@ absl::StatusOr<std::unique_ptr<JobWork>> MakeTrainingWork(const TrainingResource
   DDPT_ASSIGN_OR_RETURN(auto trainer,
                         Trainer::Create(resources.base->model, plan.options, std::move(data),
                                         {resources.trunk_memory_bytes, trunks.get()}));
-  DDPT_ASSIGN_OR_RETURN(const std::string state, resources.jobs->ReadCheckpoint(job.id));
-  const absl::Status restored =
-      state.empty() ? absl::OkStatus() : Annotate(trainer->RestoreState(state), "checkpoint");
-  // From the beginning the job comes to the same, only later.
-  if (!absl::IsDataLoss(restored)) DDPT_RETURN_IF_ERROR(restored);
+  DDPT_RETURN_IF_ERROR(Annotate(Restore(*resources.jobs, job, *trainer), "checkpoint"));
   return std::make_unique<TrainingWork>(resources, std::move(plan), job.id, std::move(trunks),
                                         std::move(trainer));
 }

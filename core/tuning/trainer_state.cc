@@ -6,7 +6,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <map>
+#include <tuple>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -89,11 +91,18 @@ absl::Status Trainer::RestoreState(std::string_view sealed) {
   }
   const double best_nll = std::strtod(Find(*file, "best_nll").c_str(), nullptr);
   const at::NoGradGuard no_grad;
-  if (std::isfinite(best_nll)) RememberBest(best_nll);
+  const auto before = std::tuple(best_nll_, best_weights_, best_reference_);
+  if (std::isfinite(best_nll)) {
+    RememberBest(best_nll);
+  } else {
+    best_nll_ = std::numeric_limits<double>::infinity();
+    best_weights_.clear();
+  }
   const Tensors all = StateTensors();
   for (const auto& [name, tensor] : all) {
     const auto found = file->tensors().find(name);
     if (found == file->tensors().end() || found->second.shape != tensor.sizes().vec()) {
+      std::tie(best_nll_, best_weights_, best_reference_) = before;
       return absl::InvalidArgumentError(
           absl::StrCat("training state: tensor '", name, "' is missing or of another shape"));
     }
