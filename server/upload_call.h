@@ -41,6 +41,7 @@ class UploadCall final : public grpc::ServerReadReactor<Request> {
 
   void OnReadDone(bool ok) override {
     call_.CallerActed();
+    if (!ok && context_.IsCancelled()) call_.Cancel();  // what came is not the whole
     if (!call_.stop().status().ok()) return End(call_.stop().status());
     RunBlocking(/*last=*/!ok);
   }
@@ -52,7 +53,7 @@ class UploadCall final : public grpc::ServerReadReactor<Request> {
 
   UploadCall(Calls& calls, const Metrics::Method& method, grpc::CallbackServerContext& context,
              Options options)
-      : call_(calls, method, context), options_(std::move(options)) {}
+      : context_(context), call_(calls, method, context), options_(std::move(options)) {}
 
   absl::Status Begin() {
     DDPT_RETURN_IF_ERROR(call_.Begin(""));
@@ -121,6 +122,7 @@ class UploadCall final : public grpc::ServerReadReactor<Request> {
     this->Finish(call_.End(status));
   }
 
+  grpc::CallbackServerContext& context_;
   Call call_;
   const Options options_;
   Admission::Ticket ticket_;
