@@ -74,6 +74,8 @@ bool IsServersFault(const absl::Status& status) {
 constexpr char kCutOff[] =
     "the caller neither sent nor took a message for longer than caller-timeout";
 
+constexpr size_t kDoors = 4;
+
 size_t LimitOfAll(const Calls::Options& options) {
   return options.sample_limit + options.generate_limit + options.control_limit +
          options.watch_limit;
@@ -110,7 +112,8 @@ Calls::Calls(Options options, const Access& access, Metrics& metrics, const Log&
               .limit_per_client = options_.max_requests_per_client}),
       inside_({.name = "requests, with those whose answers have not been taken",
                .limit = LimitOfAll(options_),
-               .limit_per_key = LimitOfAll(options_)}),
+               .limit_per_key = LimitOfAll(options_),
+               .limit_per_client = kDoors * options_.max_requests_per_client}),
       watcher_([this] { WatchCallers(); }) {}
 
 Calls::~Calls() {
@@ -240,7 +243,7 @@ void Call::Leave() {
 
 bool Call::IsLate(nanoseconds timeout) const {
   const int64_t since = awaited_ns_;
-  return since != kNobody && age() - nanoseconds(since) > timeout;
+  return !cut_off_ && since != kNobody && age() - nanoseconds(since) > timeout;
 }
 
 grpc_call* Call::CutOff() {
@@ -286,7 +289,7 @@ nlohmann::json Call::State() const {
 absl::Status Call::Enter() {
   std::lock_guard lock(calls_.mutex_);
   DDPT_RETURN_IF_ERROR(calls_.closed_);
-  DDPT_ASSIGN_OR_RETURN(inside_, calls_.inside_.Admit(""));
+  DDPT_ASSIGN_OR_RETURN(inside_, calls_.inside_.Admit("", client_));
   inside_.Start();
   return absl::OkStatus();
 }
@@ -337,7 +340,8 @@ grpc::Status Call::End(absl::Status status) {
   if (admitted_) (started_ns_ >= 0 ? method_.running : method_.waiting)->Decrement();
   if (absl::IsCancelled(status) && cancelled_ns_ >= 0) {
     calls_.metrics_.CancelLatency(duration - nanoseconds(cancelled_ns_));
-  } else if (absl::IsDeadlineExceeded(status) && token_.deadline() != TimePoint::max()) {
+  } else if (absl::IsDeadlineExceeded(status) && token_.deadline() != TimePoint::max() &&
+             !cut_off_) {
     calls_.metrics_.CancelLatency(
         std::max<nanoseconds>(arrived_ + duration - token_.deadline(), nanoseconds(0)));
   }

@@ -17,7 +17,7 @@ using testing::HasSubstr;
 class CallerTimeoutTest : public CodeTest {
  protected:
   CallerTimeoutTest() {
-    Start([](Config& config) { config.caller_timeout = milliseconds(200); });
+    Start([](Config& config) { config.caller_timeout = milliseconds(1000); });
   }
 
   // A connection with a window of a byte, so that messages wait in the server and not on their way.
@@ -54,9 +54,9 @@ TEST_F(CallerTimeoutTest, AnAnswerThatNobodyTakesIsDropped) {
   const auto code = v1::CodeService::NewStub(NarrowChannel());
   grpc::ClientContext context;
   SetTimeout(context, TestServer::kTimeout);
-  const auto reader = code->Generate(&context, Request(40));
+  const auto reader = code->Generate(&context, Request(4));
   server_->AwaitMetric("ddpt_callers_cut_off_total", {}, 1);
-  EXPECT_EQ(server_->Metric("ddpt_generation_tokens_total"), 40);
+  EXPECT_EQ(server_->Metric("ddpt_generation_tokens_total"), 4);
   v1::GenerateResponse message;
   while (reader->Read(&message)) continue;
   ExpectCutOff(reader->Finish());
@@ -77,13 +77,14 @@ TEST_F(CallerTimeoutTest, AnUploadThatStopsIsEnded) {
 TEST_F(CallerTimeoutTest, OneThatOnlyWaitsForTheServerIsNot) {
   ASSERT_TRUE(server_->Import("slow", DenoiserFile(SlowSpec(), 1)).ok());
   LongSample running(*server_);
-  Spin(milliseconds(500));
+  Spin(milliseconds(1500));
   EXPECT_EQ(server_->Metric("ddpt_callers_cut_off_total"), 0);
   EXPECT_TRUE(absl::IsCancelled(running.Cancel()));
 }
 
 TEST_F(CallerTimeoutTest, CallsWhoseAnswersNobodyTakesCount) {
   Start([](Config& config) {
+    config.caller_timeout = std::chrono::hours(1);
     config.generate_limit = 8;
     config.sample_limit = config.sample_limit_per_task = config.control_limit = 1;
   });

@@ -149,14 +149,16 @@ TEST_F(TaskTest, APageThatIsTooLongEndsEarlier) {
   }
   std::set<std::string> names;
   std::string token;
-  int pages = 0;
+  int pages = 0, told = 0;
   do {
     const auto page = List(1000, token);
+    told += page.tasks_size();
     for (const auto& task : page.tasks()) names.insert(task.task());
     token = page.next_page_token();
     ++pages;
   } while (!token.empty() && pages < kTasks);
   EXPECT_EQ(names.size(), kTasks);
+  EXPECT_EQ(told, kTasks);
   EXPECT_GT(pages, 1);
   EXPECT_LT(pages, 10);
 }
