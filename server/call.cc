@@ -89,7 +89,7 @@ double Milliseconds(nanoseconds duration) {
 
 Calls::Calls(Options options, const Access& access, Metrics& metrics, const Log& log,
              StreamPool& control)
-    : options_(std::move(options)),
+    : options_(options),
       access_(access),
       metrics_(metrics),
       log_(log),
