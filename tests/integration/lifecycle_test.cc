@@ -104,41 +104,41 @@ TEST(LifecycleTest, ADamagedTaskIsNotServedAndTheOthersAre) {
   EXPECT_EQ(server.Health("damaged"), 1);
 }
 
-TEST(LifecycleTest, ATaskFoundDamagedLaterIsNoLongerServed) {
-  TemporaryDirectory directory;
-  Config config = TestConfig(directory.path());
-  config.engine_cache = 1;
-  TestServer server(config);
-  const auto task = server.Import("task", DenoiserFile(SmallSpec(), 1)).value();
-  ASSERT_TRUE(server.Import("other", DenoiserFile(SmallSpec(), 2)).ok());
-  ASSERT_TRUE(server.Sample(SampleOf("other", 1)).ok());  // the one engine in memory
-  const std::string file =
-      directory.path() + "/denoisers/" + task.versions(0).denoiser_digest() + ".safetensors";
-  const std::string whole = ReadFile(file, 1 << 20).value();
-  ASSERT_TRUE(WriteFileAtomic(file, "damaged").ok());
-  EXPECT_TRUE(absl::IsDataLoss(server.Sample(SampleOf("task", 1)).status()));
-  EXPECT_EQ(server.Health("task"), 2);
-  ASSERT_TRUE(WriteFileAtomic(file, whole).ok());
-  EXPECT_TRUE(server.Sample(SampleOf("task", 1)).ok());
-  EXPECT_EQ(server.Health("task"), 1);
+// A server that has found the file of "task" damaged after it was imported.
+class DamagedTaskTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto task = server_.Import("task", whole_).value();
+    ASSERT_TRUE(server_.Import("other", DenoiserFile(SmallSpec(), 2)).ok());
+    ASSERT_TRUE(server_.Sample(SampleOf("other", 1)).ok());  // the one engine in memory
+    file_ = directory_.path() + "/denoisers/" + task.versions(0).denoiser_digest() + ".safetensors";
+    ASSERT_TRUE(WriteFileAtomic(file_, "damaged").ok());
+    EXPECT_TRUE(absl::IsDataLoss(server_.Sample(SampleOf("task", 1)).status()));
+    EXPECT_EQ(server_.Health("task"), 2);
+  }
+
+  static Config OneEngine(const std::string& state) {
+    Config config = TestConfig(state);
+    config.engine_cache = 1;
+    return config;
+  }
+
+  TemporaryDirectory directory_;
+  TestServer server_{OneEngine(directory_.path())};
+  const std::string whole_ = DenoiserFile(SmallSpec(), 1);
+  std::string file_;
+};
+
+TEST_F(DamagedTaskTest, IsServedOnceItsFileIsRestored) {
+  ASSERT_TRUE(WriteFileAtomic(file_, whole_).ok());
+  EXPECT_TRUE(server_.Sample(SampleOf("task", 1)).ok());
+  EXPECT_EQ(server_.Health("task"), 1);
 }
 
-TEST(LifecycleTest, TheSameFileImportedAgainTakesTheDamagedOnesPlace) {
-  TemporaryDirectory directory;
-  Config config = TestConfig(directory.path());
-  config.engine_cache = 1;
-  TestServer server(config);
-  const std::string whole = DenoiserFile(SmallSpec(), 1);
-  const auto task = server.Import("task", whole).value();
-  ASSERT_TRUE(server.Import("other", DenoiserFile(SmallSpec(), 2)).ok());
-  ASSERT_TRUE(server.Sample(SampleOf("other", 1)).ok());  // the one engine in memory
-  const std::string file =
-      directory.path() + "/denoisers/" + task.versions(0).denoiser_digest() + ".safetensors";
-  ASSERT_TRUE(WriteFileAtomic(file, "damaged").ok());
-  EXPECT_TRUE(absl::IsDataLoss(server.Sample(SampleOf("task", 1)).status()));
-  ASSERT_TRUE(server.Import("task", whole).ok());
-  EXPECT_EQ(server.Health("task"), 1);
-  EXPECT_TRUE(server.Sample(SampleOf("task", 1)).ok());
+TEST_F(DamagedTaskTest, IsServedOnceTheSameFileIsImportedAgain) {
+  ASSERT_TRUE(server_.Import("task", whole_).ok());
+  EXPECT_EQ(server_.Health("task"), 1);
+  EXPECT_TRUE(server_.Sample(SampleOf("task", 1)).ok());
 }
 
 TEST(LifecycleTest, DrainAnswersAllThatWereAccepted) {
