@@ -74,7 +74,7 @@ bool IsServersFault(const absl::Status& status) {
 constexpr char kCutOff[] =
     "the caller neither sent nor took a message for longer than caller-timeout";
 
-constexpr size_t kDoors = 4;
+constexpr size_t kDoors = 4;  // of Calls::Door
 
 size_t LimitOfAll(const Calls::Options& options) {
   return options.sample_limit + options.generate_limit + options.control_limit +

@@ -113,21 +113,17 @@ void TaskCatalog::TellActive(const std::string& name) const {
 }
 
 void TaskCatalog::NoteDamage(const std::string& digest, bool damaged) {
-  std::lock_guard refreshing(refresh_mutex_);
   std::vector<std::string> names;
   {
     std::lock_guard lock(mutex_);
-    if (damaged_.contains(digest) == damaged) return;
-    if (damaged) {
-      damaged_.insert(digest);
-    } else {
-      damaged_.erase(digest);
-    }
+    const bool news = damaged ? damaged_.insert(digest).second : damaged_.erase(digest) > 0;
+    if (!news) return;
     for (const auto& [name, task] : tasks_) {
       const auto active = task.versions.find(task.active);
       if (active != task.versions.end() && active->second.digest == digest) names.push_back(name);
     }
   }
+  std::lock_guard refreshing(refresh_mutex_);
   for (const std::string& name : names) TellActive(name);
 }
 

@@ -119,7 +119,7 @@ class TaskCatalog {
   TaskCatalog(Registry& registry, StreamPool& loader, Options options);
   absl::Status RefreshAll();
   absl::StatusOr<TimedEngine> BuildEngine(const std::string& digest) const;
-  // After a look at a denoiser's file.
+  // After a look at a denoiser's file. Waits for the registry only where this is news.
   void NoteDamage(const std::string& digest, bool damaged);
   void TellActive(const std::string& task) const;  // under refresh_mutex_
   absl::StatusOr<Found> FindActive(const std::string& task, std::optional<uint64_t> version) const;
