@@ -56,11 +56,6 @@ void PrintTable(const EvaluationReport& report, std::ostream& out) {
 
 }  // namespace
 
-MethodFigures MeasureMethod(std::span<const ExampleCounts> examples,
-                            const ResampleOptions& options) {
-  return {FiguresOf(Sum(examples)), ResampledFigures(examples, options)};
-}
-
 void PrintReport(const EvaluationReport& report, Session& session) {
   if (session.json) {
     nlohmann::ordered_json counts = {{"examples", report.examples},

@@ -1,24 +1,13 @@
 #pragma once
 
 #include <optional>
-#include <span>
 #include <string>
-#include <vector>
 
 #include "client/session.h"
 #include "core/evaluation/bootstrap.h"
 #include "core/evaluation/figures.h"
 
 namespace ddpt {
-
-// The predictions of one method: their figures, and those of resamples of the examples.
-struct MethodFigures {
-  Figures figures;
-  std::vector<Figures> resampled;  // empty: no intervals
-};
-
-MethodFigures MeasureMethod(std::span<const ExampleCounts> examples,
-                            const ResampleOptions& options);
 
 // Of the same examples, at least one; `against` has as many resamples.
 struct EvaluationReport {

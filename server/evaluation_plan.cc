@@ -56,17 +56,11 @@ std::vector<double> Column(const std::vector<Row>& rows, size_t place) {
   return column;
 }
 
-// All figures of a contender's answers.
-struct FigureTable {
-  Figures values = {};
-  std::vector<Figures> resampled;
-};
-
-absl::StatusOr<FigureTable> FigureTableOf(const std::string& contender,
-                                          const std::vector<std::string>& codes,
-                                          const std::vector<std::string>& references,
-                                          std::optional<CodeLanguage> language,
-                                          const ResampleOptions& resample) {
+absl::StatusOr<MethodFigures> MeasureContender(const std::string& contender,
+                                               const std::vector<std::string>& codes,
+                                               const std::vector<std::string>& references,
+                                               std::optional<CodeLanguage> language,
+                                               const ResampleOptions& resample) {
   const auto counts =
       CountExamples(codes, references, {.language = language, .stop = resample.stop});
   DDPT_RETURN_IF_ERROR(resample.stop.status());
@@ -74,7 +68,7 @@ absl::StatusOr<FigureTable> FigureTableOf(const std::string& contender,
     return FieldError("language",
                       absl::StrCat("contender \"", contender, "\", ", counts.status().message()));
   }
-  return FigureTable{FiguresOf(Sum(*counts)), ResampledFigures(*counts, resample)};
+  return MeasureMethod(*counts, resample);
 }
 
 // All columns that there are.
@@ -166,10 +160,11 @@ absl::StatusOr<std::vector<v1::EvaluateResponse::Cell>> TableOf(
       nll.push_back({outcome.nll, static_cast<double>(outcome.tokens)});
     }
     const std::string& name = request.contenders(static_cast<int>(contender)).name();
-    FigureTable figures;
+    MethodFigures measured;
     if (figures_wanted) {
-      DDPT_ASSIGN_OR_RETURN(figures, FigureTableOf(name, codes, references,
-                                                   CodeLanguageOf(request.language()), resample));
+      DDPT_ASSIGN_OR_RETURN(
+          measured,
+          MeasureContender(name, codes, references, CodeLanguageOf(request.language()), resample));
     }
     NllCounts sum;
     for (const NllCounts& one : nll) sum += one;
@@ -183,7 +178,7 @@ absl::StatusOr<std::vector<v1::EvaluateResponse::Cell>> TableOf(
       const size_t place =
           std::find(kFigureNames.begin(), kFigureNames.end(), column) - kFigureNames.begin();
       table.push_back(
-          MakeCell(name, column, figures.values[place], Column(figures.resampled, place)));
+          MakeCell(name, column, measured.figures[place], Column(measured.resampled, place)));
     }
     DDPT_RETURN_IF_ERROR(stop.status());
   }

@@ -26,6 +26,11 @@ std::vector<Figures> ResampledFigures(std::span<const ExampleCounts> examples,
   return Resampled(examples, options, FiguresOf);
 }
 
+MethodFigures MeasureMethod(std::span<const ExampleCounts> examples,
+                            const ResampleOptions& options) {
+  return {FiguresOf(Sum(examples)), ResampledFigures(examples, options)};
+}
+
 std::vector<double> ResampledMeans(std::span<const double> values, const ResampleOptions& options) {
   const auto count = static_cast<double>(values.size());
   return Resampled(values, options, [count](double sum) { return sum / count; });

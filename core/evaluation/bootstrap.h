@@ -41,6 +41,15 @@ auto Resampled(std::span<const Counts> examples, const ResampleOptions& options,
 std::vector<Figures> ResampledFigures(std::span<const ExampleCounts> examples,
                                       const ResampleOptions& options);
 
+// The predictions of one method: their figures, and those of resamples of the examples.
+struct MethodFigures {
+  Figures figures = {};
+  std::vector<Figures> resampled = {};  // empty: no intervals
+};
+
+MethodFigures MeasureMethod(std::span<const ExampleCounts> examples,
+                            const ResampleOptions& options);
+
 // The means of as many values, at least one, drawn in the same way.
 std::vector<double> ResampledMeans(std::span<const double> values, const ResampleOptions& options);
 
