@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -19,6 +18,7 @@
 #include "client/pass_evaluation.h"
 #include "client/session.h"
 #include "core/base/file.h"
+#include "core/base/processors.h"
 #include "core/base/status.h"
 #include "core/evaluation/bootstrap.h"
 #include "core/evaluation/figures.h"
@@ -90,8 +90,7 @@ absl::Status EvaluateTexts(const EvaluateFlags& flags, Session& session) {
     DDPT_RETURN_IF_ERROR(
         CheckSameLength(flags.sources, sources.size(), flags.references, references.size()));
   }
-  FigureOptions options{.language = CodeLanguageOf(flags.language),
-                        .threads = std::max(1u, std::thread::hardware_concurrency())};
+  FigureOptions options{.language = CodeLanguageOf(flags.language), .threads = UsableProcessors()};
   std::optional<WordNet> wordnet;
   if (!flags.wordnet.empty()) {
     DDPT_ASSIGN_OR_RETURN(wordnet, WordNet::Load(flags.wordnet));

@@ -8,12 +8,12 @@
 #include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "client/in_order.h"
 #include "client/pass_report.h"
 #include "core/base/file.h"
+#include "core/base/processors.h"
 #include "core/base/status.h"
 
 namespace ddpt {
@@ -109,10 +109,9 @@ std::vector<Trial> TrialsOf(const std::vector<Problem>& problems,
 JudgedMethod RunMethod(const Judge& judge, const PassFlags& flags,
                        const std::vector<Problem>& problems,
                        const std::vector<Completion>& completions) {
-  const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
   const auto start = Clock::now();
   auto verdicts = RunTrials(judge, TrialsOf(problems, completions),
-                            flags.programs > 0 ? flags.programs : cores);
+                            flags.programs > 0 ? flags.programs : UsableProcessors());
   JudgedMethod method = CountPasses(problems, completions, std::move(verdicts));
   method.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return method;

@@ -43,7 +43,7 @@ struct Config {
   std::string habits = "auto";
   // Of the weights that a sampling step multiplies by: "float32" or "bfloat16".
   std::string sampling_dtype = "float32";
-  // Workers that sample, 1..256; 0: one a processor.
+  // Workers that sample, 1..256; 0: one a processor that the server may use.
   size_t threads = 0;
   // Rows of one task that advance together, 1..4096; 0: 32 on the processor, 1,024 on a GPU.
   size_t batch_capacity = 0;

@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "core/base/device.h"
 #include "core/base/file.h"
 #include "core/base/memory.h"
+#include "core/base/processors.h"
 #include "core/base/status.h"
 #include "core/model/device_memory.h"
 #include "core/model/language_model.h"
@@ -204,7 +204,7 @@ absl::Status Server::Impl::Load() {
 
 absl::Status Server::Impl::OpenPools() {
   DDPT_ASSIGN_OR_RETURN(device_, DeviceNumber(config_.device));
-  const size_t processors = std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
+  const size_t processors = std::min<size_t>(UsableProcessors(), 256);
   DDPT_ASSIGN_OR_RETURN(control_, StreamPool::Create({.threads = kControlThreads}));
   const auto on_device_lost = [this](const absl::Status& why) { LoseDevice(why); };
   DDPT_ASSIGN_OR_RETURN(
