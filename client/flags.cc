@@ -18,6 +18,7 @@
 #include "client/prompt_file.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/tuning/dataset.h"
 
 namespace ddpt {
 
@@ -40,6 +41,20 @@ CLI::Option* AddEnumFlag(CLI::App& command, const std::string& flag,
       }));
 }
 
+void ReadExamples(const std::string& path, v1::Examples& examples) {
+  const auto bytes = ReadFile(path, kMaxTextBytes);
+  if (!bytes.ok()) throw CLI::ValidationError(std::string(bytes.status().message()));
+  const auto dataset = ParseDataset(*bytes, {.kind = DatasetFormat::Kind::kJsonLines});
+  if (!dataset.ok()) {
+    throw CLI::ValidationError(path + ": " + std::string(dataset.status().message()));
+  }
+  for (const TrainingExample& read : dataset->examples) {
+    v1::Example& example = *examples.add_examples();
+    example.set_instruction(read.instruction);
+    example.set_code(read.code);
+  }
+}
+
 void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling) {
   AddEnumFlag(
       command, "--sampler", *v1::Sampler_descriptor(), "SAMPLER_",
@@ -58,6 +73,10 @@ void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling) {
   command.add_option_function<uint32_t>(
       "--best-of", [&](uint32_t value) { sampling.set_best_of(value); },
       "Candidates per prompt; the best on the task's validation set is kept; default 1");
+  command.add_option_function<std::string>(
+      "--best-of-examples",
+      [&](const std::string& path) { ReadExamples(path, *sampling.mutable_best_of_examples()); },
+      "With --best-of: choose by the examples of this JSON Lines file instead");
   command.add_flag_callback(
       "--anytime", [&] { sampling.set_anytime(true); },
       "Take as many steps as the timeout has room for, --steps at most");

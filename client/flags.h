@@ -30,7 +30,8 @@ CLI::Option* AddEnumFlag(CLI::App& command, const std::string& flag,
                          const google::protobuf::EnumDescriptor& type, const std::string& prefix,
                          std::function<void(int)> set, const std::string& help);
 
-// --sampler --steps --eta --seed --guidance --best-of --full-space-noise
+// --sampler --steps --eta --seed --guidance --best-of --best-of-examples
+// --anytime --full-space-noise
 void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling);
 
 // --max-new-tokens --temperature --top-p --top-k --beams --length-penalty --repetition-penalty

@@ -11,7 +11,7 @@ namespace ddpt {
 struct CandidateScorer::Work {
   std::shared_ptr<const BaseModel> base;
   const DatasetStore& datasets;
-  const std::string digest;
+  const Examples judges;
   const StopToken stop;
   const Done done;
   std::vector<std::shared_ptr<const Tensor>> prompts;
@@ -21,10 +21,13 @@ struct CandidateScorer::Work {
   double tokens = 0;
 
   absl::Status Load() {
-    DDPT_ASSIGN_OR_RETURN(const Dataset dataset, datasets.Get(digest));
+    absl::StatusOr<Dataset> dataset = std::holds_alternative<Dataset>(judges)
+                                          ? std::get<Dataset>(judges)
+                                          : datasets.Get(std::get<std::string>(judges));
+    DDPT_RETURN_IF_ERROR(dataset.status());
     const std::vector<int64_t>& shape = prompts.front()->shape;
     DDPT_ASSIGN_OR_RETURN(
-        examples, EncodeExamples(*base->model, *base->tokenizer, dataset,
+        examples, EncodeExamples(*base->model, *base->tokenizer, *dataset,
                                  EncoderPositions(base->model->geometry(), shape[0], shape[1])));
     return absl::OkStatus();
   }
@@ -61,11 +64,11 @@ CandidateScorer::CandidateScorer(std::shared_ptr<const BaseModel> base,
                                  const DatasetStore& datasets, StreamPool& pool)
     : base_(std::move(base)), datasets_(datasets), pool_(pool) {}
 
-void CandidateScorer::Score(const std::string& validation_digest,
-                            const std::vector<Tensor>& prompts, StopToken stop, Done done) const {
+void CandidateScorer::Score(Examples examples, const std::vector<Tensor>& prompts, StopToken stop,
+                            Done done) const {
   std::shared_ptr<Work> work(new Work{.base = base_,
                                       .datasets = datasets_,
-                                      .digest = validation_digest,
+                                      .judges = std::move(examples),
                                       .stop = stop,
                                       .done = std::move(done),
                                       .prompts = {},

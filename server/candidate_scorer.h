@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -10,12 +11,13 @@
 #include "core/base/tensor.h"
 #include "core/registry/dataset_store.h"
 #include "core/runtime/stream_pool.h"
+#include "core/tuning/dataset.h"
 #include "server/base_model.h"
 
 namespace ddpt {
 
-// Scores prompts on the validation examples that a task's version was chosen by, for best_of.
-// Thread-safe.
+// Scores prompts on examples, for best_of: those of a data set, such as the validation examples
+// that a task's version was chosen by, or a caller's own. Thread-safe.
 class CandidateScorer {
  public:
   // For each prompt the mean over all answer tokens, nats. Called once, on a worker or, for errors,
@@ -26,10 +28,13 @@ class CandidateScorer {
   CandidateScorer(std::shared_ptr<const BaseModel> base, const DatasetStore& datasets,
                   StreamPool& pool);
 
+  // By its digest, or itself.
+  using Examples = std::variant<std::string, Dataset>;
+
   // `prompts`: [n, w] each. Does not block; an example at a time, other work between them. Errors:
   // those of DatasetStore::Get, of the model's limits, and of `stop`.
-  void Score(const std::string& validation_digest, const std::vector<Tensor>& prompts,
-             StopToken stop, Done done) const;
+  void Score(Examples examples, const std::vector<Tensor>& prompts, StopToken stop,
+             Done done) const;
 
  private:
   struct Work;

@@ -124,6 +124,15 @@ void ToProto(const Tensor& tensor, DataType dtype, v1::Tensor* out) {
   *out->mutable_data() = EncodeElements(tensor.data, dtype);
 }
 
+std::vector<TrainingExample> FromProto(const v1::Examples& examples) {
+  std::vector<TrainingExample> all;
+  all.reserve(examples.examples_size());
+  for (const v1::Example& example : examples.examples()) {
+    all.push_back({example.instruction(), example.code()});
+  }
+  return all;
+}
+
 uint64_t RandomSeed() {
   thread_local std::random_device device;
   return (uint64_t{device()} << 32) | device();

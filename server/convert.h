@@ -2,11 +2,14 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/base/tensor.h"
 #include "core/diffusion/denoiser_spec.h"
 #include "core/diffusion/sampling.h"
+#include "core/tuning/dataset.h"
+#include "ddpt/v1/example.pb.h"
 #include "ddpt/v1/prompt.pb.h"
 #include "ddpt/v1/tensor.pb.h"
 #include "server/condition.h"
@@ -41,6 +44,8 @@ Instruction InstructionOf(const Request& request) {
           .ids = {ids.begin(), ids.end()},
           .has_ids = request.has_instruction_ids()};
 }
+
+std::vector<TrainingExample> FromProto(const v1::Examples& examples);
 
 // For requests that bring no seed; not a function of anything.
 uint64_t RandomSeed();

@@ -11,6 +11,7 @@
 #include "core/base/pause.h"
 #include "core/base/status.h"
 #include "core/decoding/scorer.h"
+#include "server/convert.h"
 #include "server/convert_code.h"
 #include "server/evaluation_plan.h"
 #include "server/status.h"

@@ -45,14 +45,24 @@ absl::Status CheckBestOf(const v1::SampleRequest& request, const LoadedTask& tas
     return refuse(" is above 1, but task \"", task.task,
                   "\" is conditional: its validation set has other instructions");
   }
-  if (task.validation_digest.empty()) {
-    return refuse(" is above 1, which needs a validation set; version ", task.version,
-                  " of task \"", task.task, "\" has none, since it was not trained here");
+  if (task.validation_digest.empty() && !request.sampling().has_best_of_examples()) {
+    return refuse(" is above 1, which needs best_of_examples or a validation set; version ",
+                  task.version, " of task \"", task.task,
+                  "\" has none, since it was not trained here");
   }
   if (request.has_initial_noise()) return refuse(" is above 1, but initial_noise is given");
   if (draws <= limits.max_count) return absl::OkStatus();
   return refuse(" draws for each of the prompts are ", draws, ", above the limit of ",
                 limits.max_count);
+}
+
+// What draws are chosen by.
+absl::StatusOr<CandidateScorer::Examples> JudgesOf(const v1::SampleRequest& request,
+                                                   const LoadedTask& task) {
+  if (!request.sampling().has_best_of_examples()) return task.validation_digest;
+  absl::StatusOr<Dataset> own = MakeDataset(FromProto(request.sampling().best_of_examples()));
+  if (own.ok()) return *std::move(own);
+  return Annotate(own.status(), "sampling.best_of_examples");
 }
 
 absl::Status Prepare(const v1::SampleRequest& request, const LoadedTask& task,
@@ -98,7 +108,8 @@ struct PromptMaker::Job {
   PromptRecipe recipe;                        // becomes that of the draws
   LoadedTask task;
   Draws draws;
-  Span span;  // of what is done at present
+  CandidateScorer::Examples judges;  // of the draws, where the best are wanted
+  Span span;                         // of what is done at present
 
   void Now(std::string_view part) { span = caller.trace.Begin(part); }
   void Fail(const absl::Status& status) { done(status); }
@@ -257,6 +268,11 @@ void PromptMaker::Start(const std::shared_ptr<Job>& job) {
         "sampling.best_of needs a base model, which this server has none of"));
   }
   status.Update(job->CheckClass());
+  if (status.ok() && job->scores()) {
+    absl::StatusOr<CandidateScorer::Examples> judges = JudgesOf(*job->sample, job->task);
+    if (judges.ok()) job->judges = *std::move(judges);
+    status.Update(judges.status());
+  }
   if (!status.ok()) return job->Fail(status);
   if (job->task.engine->spec().condition_width == 0) return Draw(job);
   Encode(job, job->replay != nullptr ? InstructionOf(*job->replay) : InstructionOf(*job->sample));
@@ -310,9 +326,13 @@ void PromptMaker::Draw(const std::shared_ptr<Job>& job) {
 void PromptMaker::ScoreCandidates(const std::shared_ptr<Job>& job, DrawnPrompts drawn) const {
   auto candidates = std::make_shared<DrawnPrompts>(std::move(drawn));
   job->Now("score");
-  scorer_->Score(job->task.validation_digest, candidates->prompts, job->caller.stop,
+  scorer_->Score(std::move(job->judges), candidates->prompts, job->caller.stop,
                  [job, candidates, start = std::chrono::steady_clock::now()](
                      absl::StatusOr<std::vector<double>> nll) {
+                   // What was trained here fits the model, what callers send may not.
+                   if (absl::IsInvalidArgument(nll.status())) {
+                     return job->Fail(Annotate(nll.status(), "sampling.best_of_examples"));
+                   }
                    if (!nll.ok()) return job->Fail(nll.status());
                    job->span.End();
                    candidates->stats.run_time += std::chrono::steady_clock::now() - start;

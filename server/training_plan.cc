@@ -112,15 +112,6 @@ absl::StatusOr<DatasetFormat> FromProto(const v1::DataChunk::Header& header) {
   return format;
 }
 
-std::vector<TrainingExample> FromProto(const v1::Examples& examples) {
-  std::vector<TrainingExample> all;
-  all.reserve(examples.examples_size());
-  for (const v1::Example& example : examples.examples()) {
-    all.push_back({example.instruction(), example.code()});
-  }
-  return all;
-}
-
 absl::StatusOr<TrainingPlan> PlanOf(const v1::TrainRequest& request) {
   TrainingPlan plan;
   plan.task = request.task();

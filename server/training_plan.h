@@ -19,7 +19,6 @@ absl::Status ValidateTrain(const v1::TrainRequest& request);
 
 // FieldError of "data_format.format" for an unknown value.
 absl::StatusOr<DatasetFormat> FromProto(const v1::DataChunk::Header& header);
-std::vector<TrainingExample> FromProto(const v1::Examples& examples);
 
 // What a job does. The request has passed ValidateTrain and names its data by digests.
 absl::StatusOr<TrainingPlan> PlanOf(const v1::TrainRequest& request);

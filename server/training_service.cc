@@ -9,6 +9,7 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "server/convert.h"
 #include "server/status.h"
 #include "server/training_job.h"
 #include "server/training_plan.h"

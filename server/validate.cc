@@ -43,6 +43,16 @@ absl::Status ValidateSamplingOptions(const v1::SamplingOptions& sampling) {
     return FieldError("sampling.best_of",
                       absl::StrCat(sampling.best_of(), " is outside 1..", kBestOfLimit));
   }
+  if (sampling.has_best_of_examples()) {
+    const int examples = sampling.best_of_examples().examples_size();
+    if (sampling.best_of() < 2) {
+      return FieldError("sampling.best_of_examples", "needs sampling.best_of above 1");
+    }
+    if (examples < 1 || examples > kBestOfExamplesLimit) {
+      return FieldError("sampling.best_of_examples",
+                        absl::StrCat(examples, " are outside 1..", kBestOfExamplesLimit));
+    }
+  }
   if (sampling.anytime() && sampling.full_space_noise()) {
     return FieldError("sampling.anytime", "does not go with full_space_noise");
   }

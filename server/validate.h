@@ -21,6 +21,7 @@ struct RequestLimits {
 
 inline constexpr size_t kInstructionLimit = 65'536;  // bytes, or token ids
 inline constexpr size_t kBestOfLimit = 64;
+inline constexpr int kBestOfExamplesLimit = 64;
 inline constexpr uint32_t kPageLimit = 1000;
 
 // What can be said without the denoiser.

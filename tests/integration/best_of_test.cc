@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/base/status.h"
@@ -91,6 +92,49 @@ TEST_F(BestOfTest, AVersionThatWasImportedHasNoValidationSet) {
   const auto refused = server_->Sample(BestOf(2));
   EXPECT_EQ(FieldOf(refused.status()), "sampling.best_of");
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("not trained here"));
+}
+
+TEST_F(BestOfTest, TheCallersExamplesChooseInsteadOfAValidationSet) {
+  ASSERT_TRUE(server_->Import(Name(), DenoiserFile(SmallSpec(), 1)).ok());
+  const auto all = server_->Sample(SampleOf(Name(), 5, 8));
+  ASSERT_TRUE(all.ok()) << all.status();
+  v1::SampleRequest request = BestOf(8);
+  v1::Example& example = *request.mutable_sampling()->mutable_best_of_examples()->add_examples();
+  example.set_instruction(kInstruction);
+  example.set_code(kCode);
+  const auto best = server_->Sample(request);
+  ASSERT_TRUE(best.ok()) << best.status();
+  const auto by_nll = [](const v1::Prompt& left, const v1::Prompt& right) {
+    return Nll(left.prompt_id()) < Nll(right.prompt_id());
+  };
+  const auto& expected = *std::min_element(all->prompts().begin(), all->prompts().end(), by_nll);
+  EXPECT_EQ(best->prompts(0).prompt_id(), expected.prompt_id());
+  EXPECT_NEAR(best->prompts(0).validation_nll(), Nll(expected.prompt_id()), 1e-5);
+}
+
+TEST_F(BestOfTest, TheCallersExamplesAreCheckedBeforeAnythingIsDrawn) {
+  Train(Small());
+  v1::SampleRequest request = BestOf(2);
+  request.mutable_sampling()->mutable_best_of_examples();
+  EXPECT_THAT(std::string(server_->Sample(request).status().message()), HasSubstr("1..64"));
+  request.mutable_sampling()->mutable_best_of_examples()->add_examples()->set_instruction("add");
+  const auto refused = server_->Sample(request);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("sampling.best_of_examples"));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("code"));
+  request.mutable_sampling()->clear_best_of();
+  EXPECT_THAT(std::string(server_->Sample(request).status().message()),
+              HasSubstr("needs sampling.best_of"));
+}
+
+TEST_F(BestOfTest, ACallersExampleThatTheModelHasNoRoomForIsNamed) {
+  Train(Small());
+  v1::SampleRequest request = BestOf(2);
+  v1::Example& example = *request.mutable_sampling()->mutable_best_of_examples()->add_examples();
+  example.set_instruction(std::string(60'000, '!'));
+  example.set_code(kCode);
+  const auto refused = server_->Sample(request);
+  EXPECT_TRUE(absl::IsInvalidArgument(refused.status())) << refused.status();
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("sampling.best_of_examples"));
 }
 
 TEST_F(BestOfTest, AConditionalTaskHasOtherInstructionsInItsValidationSet) {
