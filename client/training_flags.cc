@@ -69,6 +69,8 @@ void AddNumbers(CLI::App& command, Options& options) {
   whole("--train-steps", &Options::set_train_steps, "T, steps of the diffusion; default 2000");
   real("--ema-decay", &Options::set_ema_decay, "Of the reference; default 0.99");
   real("--condition-dropout", &Options::set_condition_dropout, "Default 0.1");
+  whole("--draws", &Options::set_draws,
+        "Prompts drawn for each example, the best of which is trained; default 1");
   real("--validation-share", &Options::set_validation_share, "Default 0.1");
   real("--max-prompt-rms", &Options::set_max_prompt_rms, "The job fails above it; default 2");
   whole("--validation-steps", &Options::set_validation_steps, "Default 2000");

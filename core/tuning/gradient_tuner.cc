@@ -21,6 +21,9 @@ namespace {
 constexpr uint32_t kTrainingNoiseStage = 0x6u << 28;
 constexpr uint32_t kTimestepStage = 0x7u << 28;
 
+// Of the way to x_t: few, since the network is all that they cost.
+constexpr int64_t kPolicySteps = 20;
+
 at::Tensor SqrtOf(const std::vector<double>& alpha_bars, double sign, double offset,
                   const std::string& device) {
   std::vector<float> roots;
@@ -31,12 +34,12 @@ at::Tensor SqrtOf(const std::vector<double>& alpha_bars, double sign, double off
 
 }  // namespace
 
-// The random part of one batch.
+// The random part of one batch: M draws of it, one batch after the other.
 struct GradientTuner::Draws {
-  at::Tensor noise;      // [B, D]: epsilon, or zeros for methods that see none
-  at::Tensor t;          // [B] int64
-  at::Tensor condition;  // [B, C], conditional only
-  at::Tensor kept;       // [B] bool
+  at::Tensor noise;      // [M B, D]: epsilon, or zeros for methods that see none
+  at::Tensor t;          // [M B] int64
+  at::Tensor condition;  // [M B, C], conditional only
+  at::Tensor kept;       // [M B] bool
 };
 
 GradientTuner::GradientTuner(const TuningOptions& options, const PromptNetwork& network,
@@ -58,18 +61,22 @@ GradientTuner::GradientTuner(const TuningOptions& options, const PromptNetwork& 
 }
 
 GradientTuner::Draws GradientTuner::DrawBatch(const std::vector<uint64_t>& batch) {
-  const int64_t rows = batch.size(), size = network_.spec().size();
+  const int64_t rows = options_.draws * batch.size(), size = network_.spec().size();
   const std::string device = network_.context().device().str();
+  const uint64_t first = steps() * options_.batch_size;  // example of the run
   Draws draws;
   at::Tensor t = at::empty({rows}, at::kLong), kept = at::empty({rows}, at::kBool);
   Tensor noise{{rows, size}, std::vector<float>(rows * size)};
   for (int64_t row = 0; row < rows; ++row) {
-    const uint64_t sample = steps() * options_.batch_size + row;
+    // Draws of an example differ in noise alone: else t would decide between them, and it is the
+    // same at the end of each prompt's way.
+    const uint64_t example = first + row % batch.size();
     const auto words =
-        PhiloxBlock({.seed = options_.seed, .sample = sample, .stage = kTimestepStage}, 0);
+        PhiloxBlock({.seed = options_.seed, .sample = example, .stage = kTimestepStage}, 0);
     t.data_ptr<int64_t>()[row] = uint64_t{words[0]} * options_.train_steps >> 32;
     kept.data_ptr<bool>()[row] = words[1] * 0x1p-32 >= options_.condition_dropout;
     if (options_.method == Method::kDdpt) {
+      const uint64_t sample = first * options_.draws + row;
       FillNormal({.seed = options_.seed, .sample = sample, .stage = kTrainingNoiseStage},
                  std::span(noise.data).subspan(row * size, size));
     }
@@ -77,7 +84,7 @@ GradientTuner::Draws GradientTuner::DrawBatch(const std::vector<uint64_t>& batch
   draws.t = t.to(device);
   draws.kept = kept.to(device);
   draws.noise = ToTorch(noise, device);
-  if (options_.conditional) draws.condition = train_.Conditions(batch);
+  if (options_.conditional) draws.condition = train_.Conditions(batch).repeat({options_.draws, 1});
   return draws;
 }
 
@@ -91,18 +98,34 @@ at::Tensor GradientTuner::Denoise(const at::Tensor& x, const Draws& draws) const
   return x + share.unsqueeze(1) * direction;
 }
 
-// x_t [B, D].
+at::Tensor GradientTuner::At(const at::Tensor& t, const at::Tensor& x0,
+                             const at::Tensor& noise) const {
+  return signal_.index_select(0, t).unsqueeze(1) * x0 +
+         noise_.index_select(0, t).unsqueeze(1) * noise;
+}
+
+// x_t [M B, D].
 at::Tensor GradientTuner::Noised(const Draws& draws) const {
   if (options_.method != Method::kDdpt) return draws.noise;
-  at::Tensor reference = reference_;
-  if (options_.reference == Reference::kOnPolicy) {
-    const at::NoGradGuard no_grad;
-    Draws pure = draws;
-    pure.t = at::full_like(draws.t, options_.train_steps - 1);
-    reference = Denoise(draws.noise, pure);
+  if (options_.reference != Reference::kOnPolicy) return At(draws.t, reference_, draws.noise);
+  return OnPolicy(draws);
+}
+
+// By DDIM in a few steps from pure noise to each row's own t.
+at::Tensor GradientTuner::OnPolicy(const Draws& draws) const {
+  const at::NoGradGuard no_grad;
+  const int64_t last = options_.train_steps - 1;
+  Draws now = draws;
+  now.t = at::full_like(draws.t, last);
+  at::Tensor x = draws.noise, noise = draws.noise;
+  for (int64_t step = 1; step <= kPolicySteps; ++step) {
+    const at::Tensor x0 = Denoise(x, now);
+    const at::Tensor signal = signal_.index_select(0, now.t).unsqueeze(1) * x0;
+    noise = (x - signal) / noise_.index_select(0, now.t).unsqueeze(1);
+    now.t = last - ((last - draws.t) * step).floor_divide(kPolicySteps);
+    x = At(now.t, x0, noise);
   }
-  return signal_.index_select(0, draws.t).unsqueeze(1) * reference +
-         noise_.index_select(0, draws.t).unsqueeze(1) * draws.noise;
+  return x;
 }
 
 at::Tensor GradientTuner::Propose(const std::vector<uint64_t>& batch) {
@@ -111,7 +134,8 @@ at::Tensor GradientTuner::Propose(const std::vector<uint64_t>& batch) {
     return network_.Forward(at::empty({1, 0}), {}, {}, {}).unsqueeze(0);
   }
   const Draws draws = DrawBatch(batch);
-  return Denoise(Noised(draws), draws).unsqueeze(0);
+  const at::Tensor x0 = Denoise(Noised(draws), draws);
+  return x0.reshape({options_.draws, -1, x0.size(1)});
 }
 
 void GradientTuner::Calm() { calmness_ /= 2; }
@@ -128,14 +152,22 @@ double GradientTuner::LearningRate() const {
 absl::StatusOr<Tuner::Metrics> GradientTuner::Update(const at::Tensor& proposed,
                                                      const Scores& scores) {
   const double learning_rate = LearningRate();
-  proposed.backward(scores.gradient);
+  Metrics metrics = {{"learning_rate", learning_rate}};
+  at::Tensor gradient = scores.gradient;
+  if (options_.draws > 1) {
+    const auto [best, which] = scores.nlls.min(0);
+    gradient = gradient * at::one_hot(which, options_.draws).t().unsqueeze(2);
+    metrics["best_draw_nll"] = best.mean().item<double>();
+  }
+  proposed.backward(gradient);
   const double norm = optimizer_.Step(learning_rate);
   if (!std::isfinite(norm)) {
     return absl::FailedPreconditionError(
         absl::StrCat("step ", steps() + 1, ": the gradient's norm is ", norm));
   }
-  UpdateAverages(proposed.detach().squeeze(0));
-  return Metrics{{"learning_rate", learning_rate}, {"gradient_norm", norm}};
+  UpdateAverages(proposed.detach().flatten(0, 1));
+  metrics["gradient_norm"] = norm;
+  return metrics;
 }
 
 void GradientTuner::UpdateAverages(const at::Tensor& x0) {

@@ -9,9 +9,10 @@
 namespace ddpt {
 
 // DDPT, Eq. 3: draw t for each example, noise x_ref, denoise, and descend the gradient of the loss
-// with AdamW. With method kGenerator the same without x and t, with kPromptTuning one prompt
-// directly, with kPrefixTuning one prefix. Metrics "learning_rate" and "gradient_norm" (before
-// clipping).
+// with AdamW; where there are several draws of an example, that of the best one. With method
+// kGenerator the same without x and t, with kPromptTuning one prompt directly, with kPrefixTuning
+// one prefix. Metrics "learning_rate", "gradient_norm" (before clipping) and, of several draws,
+// "best_draw_nll" (nats an example).
 class GradientTuner final : public Tuner {
  public:
   // `train` gives the conditions.
@@ -19,7 +20,7 @@ class GradientTuner final : public Tuner {
                 PreparedExamples& train);
 
   uint64_t steps() const override { return optimizer_.steps(); }
-  // [1, B, D], differentiable.
+  // [M, B, D], differentiable; M is options.draws. [1, 1, D] for kPrefixTuning.
   at::Tensor Propose(const std::vector<uint64_t>& batch) override;
   absl::StatusOr<Metrics> Update(const at::Tensor& proposed, const Scores& scores) override;
   // The moving average of the trained tensors where weight_ema_decay is above 0.
@@ -34,9 +35,12 @@ class GradientTuner final : public Tuner {
  private:
   struct Draws;
   Draws DrawBatch(const std::vector<uint64_t>& batch);
-  // x0_hat [B, D] of x [B, D].
+  // x0_hat [M B, D] of x [M B, D].
   at::Tensor Denoise(const at::Tensor& x, const Draws& draws) const;
   at::Tensor Noised(const Draws& draws) const;
+  at::Tensor OnPolicy(const Draws& draws) const;
+  // sqrt(alpha-bar_t) x0 + sqrt(1 - alpha-bar_t) noise, [R, D].
+  at::Tensor At(const at::Tensor& t, const at::Tensor& x0, const at::Tensor& noise) const;
   void UpdateAverages(const at::Tensor& x0);
   double LearningRate() const;
 

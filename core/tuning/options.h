@@ -61,6 +61,10 @@ struct TuningOptions {
   double ema_decay = 0.99;         // 0..below 1
   bool conditional = false;        // on the frozen encoder's mean-pooled states of the instruction
   double condition_dropout = 0.1;  // 0..0.9
+  // M, 1..64, kDdpt only: prompts drawn for each example. With more than one an example's loss is
+  // that of the draw which is best for it (multiple choice learning, Guzman-Rivera et al. 2012), so
+  // that draws part where several answers are right; Eq. 3 gives them no reason to.
+  int64_t draws = 1;
 
   // The run fails when the root mean square of a prompt's x0_hat exceeds this (embeddings are of
   // order 0.05): drift of the moving-average reference shows there before it shows in the loss.

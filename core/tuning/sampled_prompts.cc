@@ -17,9 +17,9 @@ constexpr size_t kRowsTogether = 64;
 
 absl::StatusOr<std::vector<Tensor>> SamplePrompts(std::shared_ptr<const Denoiser> denoiser,
                                                   const SamplingOptions& options, uint64_t seed,
+                                                  size_t count,
                                                   const std::vector<std::vector<float>>& conditions,
                                                   const StopToken& stop) {
-  const size_t count = std::max<size_t>(conditions.size(), 1);
   DDPT_ASSIGN_OR_RETURN(const auto engine, LatentEngine::Create(std::move(denoiser)));
   DDPT_ASSIGN_OR_RETURN(const auto batch,
                         LatentBatch::Create(engine, std::min(count, kRowsTogether)));
@@ -31,7 +31,7 @@ absl::StatusOr<std::vector<Tensor>> SamplePrompts(std::shared_ptr<const Denoiser
       row.seed = seed;
       row.draw = next;
       row.options = options;
-      if (!conditions.empty()) row.condition = conditions[next];
+      if (!conditions.empty()) row.condition = conditions[next % conditions.size()];
       DDPT_ASSIGN_OR_RETURN(const uint64_t id, batch->Join(row));
       draws[id] = next;
     }

@@ -37,6 +37,11 @@ std::optional<PromptEncoder> EncoderOf(const TuningOptions& options, int64_t wid
                        options.prompt_encoder_width);
 }
 
+// [B], nats.
+at::Tensor NllOfEach(const PreparedExamples::Losses& scored) {
+  return -(scored.log_probs.detach() * scored.mask).sum(1).to(at::kFloat);
+}
+
 std::string HexDouble(double value) { return absl::StrFormat("%a", value); }
 
 }  // namespace
@@ -83,16 +88,15 @@ Trainer::Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions
 
 // The loss of prompts of x0 [R, D] on the batch, a piece of it after the other; where x0 is a leaf
 // that requires a gradient, it has it afterwards.
-at::Tensor Trainer::ScoreOne(const std::vector<uint64_t>& batch, const at::Tensor& x0) {
+Trainer::Losses Trainer::ScoreOne(const std::vector<uint64_t>& batch, const at::Tensor& x0) {
   const DenoiserSpec& spec = network_.spec();
   std::vector<at::Tensor> losses;
+  at::Tensor nlls = at::empty({int64_t(batch.size())}, at::kFloat);
   for (const auto& piece : MicroBatches(train_.Lengths(batch), limits_)) {
     std::vector<uint64_t> indices;
     for (const int64_t row : piece) indices.push_back(batch[row]);
-    const at::Tensor rows =
-        x0.size(0) == 1
-            ? x0
-            : x0.index_select(0, at::tensor(at::IntArrayRef(piece), at::kLong).to(x0.device()));
+    const at::Tensor places = at::tensor(at::IntArrayRef(piece), at::kLong);
+    const at::Tensor rows = x0.size(0) == 1 ? x0 : x0.index_select(0, places.to(x0.device()));
     const at::Tensor prompts = network_.context() + rows;
     const auto scored =
         train_.Score(indices, prompts.reshape({-1, spec.context_length, spec.width}));
@@ -102,19 +106,23 @@ at::Tensor Trainer::ScoreOne(const std::vector<uint64_t>& batch, const at::Tenso
     if (x0.requires_grad()) losses.back().backward();
     PausePoint();
     losses.back() = losses.back().detach();
+    nlls.index_copy_(0, places, NllOfEach(scored).cpu());
   }
-  return at::stack(losses).sum();
+  return {at::stack(losses).sum(), nlls.to(x0.device())};
 }
 
 // Of the proposals one after the other: memory is that of a single piece of a batch.
 Tuner::Scores Trainer::Score(const std::vector<uint64_t>& batch, const at::Tensor& proposed) {
-  std::vector<at::Tensor> losses, gradients;
+  std::vector<at::Tensor> losses, nlls, gradients;
   for (const at::Tensor& proposal : proposed.unbind()) {
     const at::Tensor x0 = proposal.detach().set_requires_grad(proposed.requires_grad());
-    losses.push_back(ScoreOne(batch, x0));
+    const Losses scored = ScoreOne(batch, x0);
+    losses.push_back(scored.mean);
+    nlls.push_back(scored.nlls);
     if (x0.requires_grad()) gradients.push_back(x0.grad());
   }
-  return {at::stack(losses), gradients.empty() ? at::Tensor() : at::stack(gradients)};
+  return {at::stack(losses), at::stack(nlls),
+          gradients.empty() ? at::Tensor() : at::stack(gradients)};
 }
 
 absl::StatusOr<StepReport> Trainer::Step() {
@@ -171,8 +179,10 @@ absl::StatusOr<ValidationReport> Trainer::Measure(const std::shared_ptr<const De
   for (uint64_t i = 0; spec.condition_width > 0 && i < validation_.size(); ++i) {
     conditions.push_back(FromTorch(validation_.Conditions({i})).data);
   }
-  DDPT_ASSIGN_OR_RETURN(const std::vector<Tensor> served,
-                        SamplePrompts(denoiser, options, kValidationSeed, conditions, stop));
+  DDPT_ASSIGN_OR_RETURN(
+      const std::vector<Tensor> served,
+      SamplePrompts(denoiser, options, kValidationSeed,
+                    options_.draws * std::max<size_t>(conditions.size(), 1), conditions, stop));
   return Compare(served, denoiser->context(), stop);
 }
 
@@ -182,27 +192,33 @@ absl::StatusOr<ValidationReport> Trainer::Compare(const std::vector<Tensor>& ser
   const std::string& device = model_->geometry().device;
   const at::Tensor plain =
       ToTorch({{1, int64_t(context.size())}, {context.begin(), context.end()}}, device);
+  const size_t each = served.size() / options_.draws;  // prompts of a draw: one, or one an example
   double nll = 0, nll_none = 0, effect = 0, squares = 0, tokens = 0;
   std::vector<uint64_t> all(validation_.size());
   std::iota(all.begin(), all.end(), 0);
   MicroBatchLimits limits = limits_;
   limits.rows = std::min(limits.rows, kValidationBatch);
   for (const auto& piece : MicroBatches(validation_.Lengths(all), limits)) {
-    if (stop.stopped()) return stop.status();
     const std::vector<uint64_t> indices(piece.begin(), piece.end());
-    std::vector<at::Tensor> rows;
-    for (const uint64_t index : indices) {
-      rows.push_back(ToTorch(served[served.size() == 1 ? 0 : index], device));
-    }
-    const at::Tensor prompts = at::stack(rows);
-    const auto with = validation_.Score(indices, prompts);
     const auto without = validation_.Score(indices, {});
-    const at::Tensor mask = with.mask.to(at::kDouble);
-    const at::Tensor p = with.logits.log_softmax(-1), q = without.logits.log_softmax(-1);
-    nll -= (with.log_probs * mask).sum().item<double>();
-    nll_none -= (without.log_probs * mask).sum().item<double>();
-    effect += ((p.exp() * (p - q)).sum(-1) * mask).sum().item<double>();
-    squares += (prompts.flatten(1) - plain).square().mean(1).sum().item<double>();
+    const at::Tensor mask = without.mask.to(at::kDouble), q = without.logits.log_softmax(-1);
+    std::vector<at::Tensor> nlls;
+    for (int64_t draw = 0; draw < options_.draws; ++draw) {
+      if (stop.stopped()) return stop.status();
+      std::vector<at::Tensor> rows;
+      for (const uint64_t index : indices) {
+        rows.push_back(ToTorch(served[draw * each + (each == 1 ? 0 : index)], device));
+      }
+      const at::Tensor prompts = at::stack(rows);
+      const auto with = validation_.Score(indices, prompts);
+      const at::Tensor p = with.logits.log_softmax(-1);
+      nlls.push_back(NllOfEach(with));
+      effect += ((p.exp() * (p - q)).sum(-1) * mask).sum().item<double>() / options_.draws;
+      squares +=
+          (prompts.flatten(1) - plain).square().mean(1).sum().item<double>() / options_.draws;
+    }
+    nll += at::stack(nlls).amin(0).sum().item<double>();
+    nll_none += NllOfEach(without).sum().item<double>();
     tokens += mask.sum().item<double>();
   }
   return ValidationReport{.nll = nll / tokens,
@@ -238,6 +254,7 @@ std::string Trainer::Identity() const {
   const std::string encoder = o.prompt_encoder ? absl::StrCat(" encoder ", int(*o.prompt_encoder),
                                                               " ", o.prompt_encoder_width)
                                                : "";
+  const std::string draws = o.draws > 1 ? absl::StrCat(" draws ", o.draws) : "";
   const std::string prefix =
       o.method == Method::kPrefixTuning ? absl::StrCat(" prefix ", int(o.prefix_place)) : "";
   return absl::StrCat(
@@ -247,7 +264,7 @@ std::string Trainer::Identity() const {
       HexDouble(o.weight_decay), " ", HexDouble(o.clip_norm), " ", o.context_length, " ", o.latent,
       " ", o.layers, " ", o.train_steps, " ", int(o.reading), " ", int(o.reference), " ",
       HexDouble(o.ema_decay), " ", o.conditional, " ", HexDouble(o.condition_dropout), " ",
-      HexDouble(o.weight_ema_decay), " ", int(o.context_start), bbt, encoder, prefix);
+      HexDouble(o.weight_ema_decay), " ", int(o.context_start), bbt, encoder, draws, prefix);
 }
 
 }  // namespace ddpt

@@ -31,7 +31,8 @@ struct StepReport {
   Tuner::Metrics tuner = {};   // of GradientTuner or BlackBoxTuner
 };
 
-// How the denoiser does on the validation examples through the sampler that will serve it.
+// How the denoiser does on the validation examples through the sampler that will serve it; each
+// example under the best of TuningOptions::draws prompts.
 struct ValidationReport {
   double nll = 0;            // mean over tokens, nats
   double nll_none = 0;       // the same without a prompt
@@ -106,7 +107,11 @@ class Trainer {
 
   std::string Identity() const;
   Tuner::Scores Score(const std::vector<uint64_t>& batch, const at::Tensor& proposed);
-  at::Tensor ScoreOne(const std::vector<uint64_t>& batch, const at::Tensor& x0);
+  struct Losses {
+    at::Tensor mean;  // [], nats per token
+    at::Tensor nlls;  // [B], nats
+  };
+  Losses ScoreOne(const std::vector<uint64_t>& batch, const at::Tensor& x0);
   absl::StatusOr<ValidationReport> Compare(const std::vector<Tensor>& served,
                                            std::span<const float> context, const StopToken& stop);
   void RememberBest(double nll);

@@ -18,8 +18,9 @@ class Tuner {
  public:
   using Metrics = std::map<std::string, double>;
   struct Scores {
-    at::Tensor losses;    // [G], finite
-    at::Tensor gradient;  // of their sum, as x0_hat; undefined where x0_hat requires none
+    at::Tensor losses;    // [G], finite: nats per token
+    at::Tensor nlls;      // [G, B], of each example, nats
+    at::Tensor gradient;  // of the losses' sum, as x0_hat; undefined where x0_hat requires none
   };
 
   virtual ~Tuner() = default;

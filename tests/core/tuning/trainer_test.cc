@@ -78,6 +78,12 @@ TuningOptions OnPolicy() {
   return options;
 }
 
+TuningOptions SeveralDraws() {
+  TuningOptions options = OnPolicy();
+  options.draws = 3;
+  return options;
+}
+
 TuningOptions SmallPrefix(PrefixPlace place) {
   TuningOptions options = SmallOptions(Method::kPrefixTuning);
   options.prefix_place = place;
@@ -109,8 +115,7 @@ INSTANTIATE_TEST_SUITE_P(Methods, TrainerTest,
                                            SmallOptions(Method::kPromptTuning), SmallBlackBox(),
                                            WithEncoder(PromptEncoder::Kind::kMlp),
                                            WithEncoder(PromptEncoder::Kind::kLstm), OnPolicy(),
-
-                                           SmallPrefix(PrefixPlace::kAll),
+                                           SeveralDraws(), SmallPrefix(PrefixPlace::kAll),
                                            SmallPrefix(PrefixPlace::kDecoder)));
 
 TEST_P(TrainerTest, LowersTheValidationLossThroughTheServedSampler) {
@@ -270,6 +275,32 @@ TEST(TrainerPromptEncoderTest, TheFileIsOfPromptTuningAndNamesTheEncoder) {
   ASSERT_TRUE(denoiser.ok()) << denoiser.status();
   EXPECT_EQ((*denoiser)->spec().method, Method::kPromptTuning);
   EXPECT_EQ((*denoiser)->spec().extra.at("prompt_encoder"), "lstm");
+}
+
+// How much the prompts of one step differ, after training on instructions with two right answers.
+double VarianceOfDraws(int64_t draws) {
+  std::vector<EncodedExample> examples;
+  for (uint32_t i = 0; i < 16; ++i) {
+    const std::vector<uint32_t> instruction = {1 + 7 * i % 30, 6, 5};
+    examples.push_back({instruction, {5, 9, 5, 0}});
+    examples.push_back({instruction, {7, 3, 7, 0}});
+  }
+  TuningOptions options = SmallOptions(Method::kDdpt);
+  options.steps = 60;
+  options.learning_rate = 0.02;
+  options.reference = Reference::kOnPolicy;
+  options.max_prompt_rms = 20;
+  options.draws = draws;
+  const auto trainer = Trainer::Create(
+      TinyModel(), options, {.train = examples, .validation = examples, .context_ids = {2, 4}});
+  EXPECT_TRUE(trainer.ok()) << trainer.status();
+  StepReport last;
+  while (!(*trainer)->done()) last = *(*trainer)->Step();
+  return last.prompt_variance;
+}
+
+TEST(TrainerDrawsTest, DrawsPartWhereSeveralAnswersAreRight) {
+  EXPECT_GT(VarianceOfDraws(6), 1.5 * VarianceOfDraws(1));
 }
 
 // The average lags behind the weights on their way from zero.
