@@ -208,8 +208,17 @@ def difference(ours, other, place):
     return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
+def resample(rows):
+    """All rows with the same draws of their examples."""
+    generator = random.Random(0)
+    indices = range(next(iter(rows.values())).examples) if rows else range(0)
+    draws = [generator.choices(indices, k=len(indices)) for _ in range(RESAMPLES)]
+    for row in rows.values():
+        row.resample(draws)
+
+
 def read_rows(folder, task, kinds, seeds):
-    """The rows of the cells that are there and did not fail, by kind, resampled with the same draws."""
+    """The rows of the cells that are there and did not fail, by kind, resampled."""
     rows = {}
     for kind in kinds:
         paths = [path_of(folder, task, kind, seed) for seed in range(seeds)]
@@ -217,11 +226,7 @@ def read_rows(folder, task, kinds, seeds):
         cells = [cell for cell in cells if "rows" in cell]
         if cells:
             rows[kind] = Row([cell["rows"] for cell in cells], [cell["cost"] for cell in cells if "cost" in cell])
-    generator = random.Random(0)
-    indices = range(next(iter(rows.values())).examples) if rows else range(0)
-    draws = [generator.choices(indices, k=len(indices)) for _ in range(RESAMPLES)]
-    for row in rows.values():
-        row.resample(draws)
+    resample(rows)
     return rows
 
 
