@@ -270,8 +270,8 @@ void PromptMaker::Start(const std::shared_ptr<Job>& job) {
   status.Update(job->CheckClass());
   if (status.ok() && job->scores()) {
     absl::StatusOr<CandidateScorer::Examples> judges = JudgesOf(*job->sample, job->task);
-    if (judges.ok()) job->judges = *std::move(judges);
     status.Update(judges.status());
+    if (judges.ok()) job->judges = *std::move(judges);
   }
   if (!status.ok()) return job->Fail(status);
   if (job->task.engine->spec().condition_width == 0) return Draw(job);
