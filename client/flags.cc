@@ -41,6 +41,8 @@ CLI::Option* AddEnumFlag(CLI::App& command, const std::string& flag,
       }));
 }
 
+namespace {
+
 void ReadExamples(const std::string& path, v1::Examples& examples) {
   const auto bytes = ReadFile(path, kMaxTextBytes);
   if (!bytes.ok()) throw CLI::ValidationError(std::string(bytes.status().message()));
@@ -54,6 +56,8 @@ void ReadExamples(const std::string& path, v1::Examples& examples) {
     example.set_code(read.code);
   }
 }
+
+}  // namespace
 
 void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling) {
   AddEnumFlag(

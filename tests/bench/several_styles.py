@@ -10,7 +10,7 @@ draws as many prompts as --best-of says and keeps the one under which her exampl
 prompt tuning on her examples alone, from a text and from the task's prompt; prompt tuning on all examples of the style,
 which nobody has who has only a few; and the best of five prompts, one tuned for each style, chosen as the draws are.
 
-Settings were chosen on the validation split. Test examples are the first of the test split; hers the first of the
+Settings were chosen on the validation split. Test examples are the first of the test split, which was looked at while other settings were chosen; hers the first of the
 validation split that follow those which the task is validated on. Prints a table in Markdown, means over users and
 seeds. Python's standard library only.
 """
@@ -147,9 +147,10 @@ def main():
         if found:
             rows[kind] = table.Row([[row for style in seeds for row in style] for seeds in found])
     table.resample(rows)
-    table.print_lines(["Prompt", "seeds", "NLL", "BLEU-4", "exact", "BLEU-4 against " + KINDS[1]],
+    base = rows["prompt tuning"]
+    table.print_lines(["Prompt", "seeds", "NLL", "BLEU-4", "exact", "BLEU-4 against the task's prompt tuning", "NLL against it"],
                       ([kind, str(row.seeds), *(f"{value:.3f}" for value in (row.figures[0], row.figures[1], row.exact)),
-                        table.difference(row, rows[KINDS[1]], table.BLEU)] for kind, row in rows.items()))
+                        table.difference(row, base, table.BLEU), table.difference(row, base, table.NLL)] for kind, row in rows.items()))
 
 
 main()
