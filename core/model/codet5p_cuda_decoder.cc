@@ -43,16 +43,15 @@ cuda::Map MapOf(const Linear& linear) {
 
 // What the kernels read by a pointer.
 bool IsReadable(const at::Tensor& x, const at::Tensor& like) {
-  constexpr uintptr_t kAlignment = 16;
-  return !x.defined() ||
-         (x.scalar_type() == like.scalar_type() && x.device() == like.device() &&
-          x.is_contiguous() && reinterpret_cast<uintptr_t>(x.const_data_ptr()) % kAlignment == 0);
+  return !x.defined() || (x.scalar_type() == like.scalar_type() && x.device() == like.device() &&
+                          x.is_contiguous() &&
+                          reinterpret_cast<uintptr_t>(x.const_data_ptr()) % cuda::kPieceBytes == 0);
 }
 
 bool FitsKernels(const Linear& linear, const at::Tensor& like) {
   const at::Tensor& weight = linear.weight();
   return IsReadable(weight, like) && IsReadable(linear.bias(), like) &&
-         weight.size(1) * weight.element_size() % cuda::kInputBytes == 0;
+         weight.size(1) * weight.element_size() % cuda::kPieceBytes == 0;
 }
 
 bool FitsKernels(const Norm& norm, const at::Tensor& like) {
@@ -99,18 +98,14 @@ class Decoder : public CudaDecoder {
   bool Fits() const {
     const auto fits = [&](const auto&... parts) { return (FitsKernels(parts, embedding_) && ...); };
     return capability_ >= cuda::kLeastCapability && IsReadable(embedding_, embedding_) &&
-           cuda::Attends(element_, 1, head_width_) &&
-           fits(norm_, head_, cross_query_, cross_out_) &&
+           cuda::Attends(element_, head_width_) && fits(norm_, head_, cross_query_, cross_out_) &&
            std::ranges::all_of(layers_, [&](const Layer& layer) {
              return fits(layer.norm, layer.qkv, layer.out, layer.inner, layer.outer);
            });
   }
 
   bool Takes(const KvState& state) const override {
-    const int64_t longest =
-        std::max(*std::ranges::max_element(state.lengths()) + 1, state.cross_bias().size(3));
-    return !state.cross().key.requires_grad() && !state.past(0).key.requires_grad() &&
-           cuda::Attends(element_, static_cast<int>(longest), head_width_);
+    return !state.cross().key.requires_grad() && !state.past(0).key.requires_grad();
   }
 
   at::Tensor Step(KvState& state, const at::Tensor& ids) const override {
@@ -142,7 +137,6 @@ class Decoder : public CudaDecoder {
     bool few = false;  // so few that cuda::Multiply takes them
     cuda::Queue queue;
     at::Tensor ids, places;  // places and positions: [2, rows] int32
-    int longest = 0;         // that a row has become
     at::Tensor x, normed;
     at::Tensor product, inner, attended;
     at::Tensor partial, arrived;           // of cuda::Product, where rows are few
@@ -167,7 +161,6 @@ class Decoder : public CudaDecoder {
     // From memory that may be swapped: it is copied away before this returns.
     token.places = at::tensor(at::ArrayRef<int32_t>(numbers), at::kInt)
                        .to(embedding_.device(), /*non_blocking=*/true);
-    token.longest = *std::max_element(numbers.begin(), numbers.begin() + rows) + 1;
     TORCH_CHECK(ids.sizes() == at::IntArrayRef({rows}) && ids.is_cuda(), "ids are not [rows]");
     TORCH_CHECK(*std::max_element(numbers.begin() + rows, numbers.end()) < cosine_.size(0),
                 "a row is at the model's last position");
@@ -249,7 +242,6 @@ class Decoder : public CudaDecoder {
             .rows = token.rows,
             .heads = heads_,
             .head_width = head_width_,
-            .longest = token.longest,
             .attended = Counts(token.heads_done) + i};
   }
 
@@ -277,7 +269,6 @@ class Decoder : public CudaDecoder {
     cuda::Attention attention = Attention(layers_.size(), state.cross(), query, token);
     attention.own = false;
     attention.bias = state.cross_bias().const_data_ptr<float>();
-    attention.longest = attention.capacity;
     if (!token.few) {
       C10_CUDA_CHECK(cuda::Attend(element_, attention, token.queue));
       token.addends.push_back(cross_out_(token.attended));

@@ -26,8 +26,7 @@ class CudaDecoder {
                                                    const Rotary& rotary);
   virtual ~CudaDecoder() = default;
 
-  // Whether it makes the next token of these rows: they are not too long, and nothing is to be
-  // differentiated.
+  // Whether it makes the next token of these rows: nothing is to be differentiated.
   virtual bool Takes(const KvState& state) const = 0;
   // LanguageModel::Step. Does not wait for the GPU.
   virtual at::Tensor Step(KvState& state, const at::Tensor& ids) const = 0;

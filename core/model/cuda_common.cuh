@@ -5,6 +5,8 @@
 
 #include <type_traits>
 
+#include "core/model/cuda_kernels.h"
+
 // What the kernels of cuda_kernels.cu have in common (inside of that file).
 namespace ddpt::cuda {
 namespace {
@@ -12,7 +14,6 @@ namespace {
 constexpr int kWarp = 32;
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarp;
-constexpr int kPieceBytes = 16;  // what a thread reads at a time
 constexpr int kLineBytes = 128;
 constexpr unsigned kAll = 0xffffffff;
 
@@ -31,13 +32,6 @@ __device__ void LetNextBegin() {
 #endif
 }
 
-// What stands there, `bytes` of it, into the L2 cache.
-__device__ void Bring(const void* from, size_t bytes) {
-  for (size_t at = threadIdx.x * kLineBytes; at < bytes; at += blockDim.x * kLineBytes) {
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const char*>(from) + at));
-  }
-}
-
 // Adds one; whether that makes `all`, after which the count goes on from zero. What this block
 // wrote before a barrier before this is there for the block that makes `all`, behind a barrier.
 __device__ bool Arrive(unsigned* count, unsigned all) {
@@ -47,6 +41,20 @@ __device__ bool Arrive(unsigned* count, unsigned all) {
                : "l"(count), "r"(all - 1)
                : "memory");
   return before + 1 == all;
+}
+
+// Copies a piece into shared memory, or zeros. Copies end in groups, in the order in which they
+// were begun.
+__device__ void Fetch(unsigned to, const char* from, bool is_there) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
+               "r"(is_there ? kPieceBytes : 0)
+               : "memory");
+}
+__device__ void EndGroup() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Until no more than kLeft groups of this thread's are on their way.
+template <int kLeft>
+__device__ void WaitForGroups() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
 
 // Adds one, and the other waits until that was done `all` times. Memory as above.

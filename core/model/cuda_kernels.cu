@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "core/model/cuda_attention.cuh"
 #include "core/model/cuda_common.cuh"
 #include "core/model/cuda_kernels.h"
@@ -9,6 +7,9 @@ namespace ddpt::cuda {
 namespace {
 
 constexpr int kNormThreads = 512;
+constexpr int kBlocks = 3;  // of a multiprocessor, for the registers
+constexpr int kStepShared = kRingBytes;
+static_assert(kAttentionBytes<float> <= kStepShared);
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
@@ -21,14 +22,20 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kNormThreads, 3) NormalizeKernel(Norm norm, NormRows rows) {
+__global__ void __launch_bounds__(kNormThreads) NormalizeKernel(Norm norm, NormRows rows) {
   constexpr int kMine = kMaxNormWidth / kNormThreads;
   __shared__ float shared[kNormThreads / kWarp];
   LetNextBegin();
   const T* const weight = static_cast<const T*>(norm.weight);
   const T* const bias = static_cast<const T*>(norm.bias);
-  Bring(weight, rows.width * sizeof(T));
-  Bring(bias, rows.width * sizeof(T));
+  T weights[kMine], biases[kMine];
+#pragma unroll
+  for (int i = 0; i < kMine; ++i) {
+    const int at = i * kNormThreads + threadIdx.x;
+    if (at >= rows.width) continue;
+    weights[i] = weight[at];
+    biases[i] = bias[at];
+  }
   WaitForInputs();
   const size_t first = static_cast<size_t>(blockIdx.x) * rows.width;
   float mine[kMine], sum = 0;
@@ -69,7 +76,7 @@ __global__ void __launch_bounds__(kNormThreads, 3) NormalizeKernel(Norm norm, No
     const int at = i * kNormThreads + threadIdx.x;
     if (at >= rows.width) continue;
     static_cast<T*>(rows.out)[first + at] =
-        As<T>(__fmaf_rn((mine[i] - mean) * scale, Float(weight[at]), Float(bias[at])));
+        As<T>(__fmaf_rn((mine[i] - mean) * scale, Float(weights[i]), Float(biases[i])));
   }
 }
 
@@ -77,24 +84,28 @@ __global__ void __launch_bounds__(kNormThreads, 3) NormalizeKernel(Norm norm, No
 // them, and of the second product. They begin in that order, so none waits for one that has no
 // room.
 template <typename T>
-__global__ void __launch_bounds__(kThreads, std::is_same_v<T, float> ? 2 : 4)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     StepKernel(const __grid_constant__ Attention attention, const __grid_constant__ Product product,
                const __grid_constant__ Product second) {
-  extern __shared__ float shared[];
+  extern __shared__ __align__(kLineBytes) char shared[];
   const int attending = attention.rows * attention.heads, units = Units(product);
   const int unit = static_cast<int>(blockIdx.x) - attending;
   if (unit < 0) {
     AttendUnit<T>(attention, blockIdx.x, shared);
     return;
   }
-  const bool is_second = unit >= units;
-  const bool waits = attending > 0 && !is_second;
-  MultiplyUnit<T>(is_second ? second : product, is_second ? unit - units : unit,
-                  {waits ? attention.attended : nullptr, static_cast<unsigned>(attending)});
+  // Not one call with either of them, which would read it through a pointer.
+  if (unit >= units) {
+    MultiplyUnit<T>(second, unit - units, {}, shared);
+    return;
+  }
+  const bool waits = attending > 0;
+  MultiplyUnit<T>(product, unit,
+                  {waits ? attention.attended : nullptr, static_cast<unsigned>(attending)}, shared);
 }
 
 template <typename... Parameters, typename... Arguments>
-cudaError_t Launch(void (*kernel)(Parameters...), int blocks, int threads, size_t shared,
+cudaError_t Launch(void (*kernel)(Parameters...), int blocks, int threads, int shared,
                    const Queue& queue, const Arguments&... arguments) {
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -106,6 +117,10 @@ cudaError_t Launch(void (*kernel)(Parameters...), int blocks, int threads, size_
   config.stream = queue.stream;
   config.attrs = &early;
   config.numAttrs = queue.early ? 1 : 0;
+  // The same for all calls of a kernel, as other threads may be between these two.
+  const cudaError_t allowed =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
+  if (allowed != cudaSuccess) return allowed;
   return cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
 }
 
@@ -144,12 +159,10 @@ size_t PartialSize(const Product& product) {
   return Parts(product) * rows * outputs;
 }
 
-bool Attends(Element element, int longest, int head_width) {
-  constexpr size_t kEveryGpu = 38 << 10;  // beside what a product needs
+bool Attends(Element element, int head_width) {
   bool attends = false;
   WithType(element, [&]<typename T>(T) {
-    attends = head_width * sizeof(T) % kHeadBytes == 0 && head_width / kOfPiece<T> <= kThreads &&
-              SharedBytes<T>(longest, head_width) <= kEveryGpu;
+    attends = head_width * sizeof(T) % kPieceBytes == 0 && head_width <= kMaxHeadWidth;
     return cudaSuccess;
   });
   return attends;
@@ -161,9 +174,7 @@ cudaError_t Step(Element element, const Attention& attention, const Product& pro
                  const Product& second, const Queue& queue) {
   const int attending = attention.rows * attention.heads;
   return WithType(element, [&]<typename T>(T) {
-    const size_t shared =
-        attending == 0 ? 0 : SharedBytes<T>(attention.longest, attention.head_width);
-    return Launch(StepKernel<T>, attending + Units(product) + Units(second), kThreads, shared,
+    return Launch(StepKernel<T>, attending + Units(product) + Units(second), kThreads, kStepShared,
                   queue, attention, product, second);
   });
 }

@@ -20,9 +20,9 @@ enum class Element { kFloat32, kBfloat16, kFloat16 };
 inline constexpr int kMaxRows = 8;
 // Widest row that is normed.
 inline constexpr int kMaxNormWidth = 8192;
-// Rows of inputs and weights, and heads, are multiples of so many bytes, on multiples of 16.
-inline constexpr int kInputBytes = 64;
-inline constexpr int kHeadBytes = 16;
+inline constexpr int kMaxHeadWidth = 256;
+// Rows of inputs and weights, and heads, are multiples of so many bytes and stand on such.
+inline constexpr int kPieceBytes = 16;
 
 // Compute capabilities, their first numbers: of the oldest GPU that there is code for, and of the
 // oldest with an early Queue.
@@ -94,18 +94,17 @@ struct Attention {
   const void* product;
   bool own;
   void *keys, *values;  // [rows, heads, capacity, head_width]
-  int capacity;
-  const float* bias;  // [rows, capacity]: added to the scores; null for the row's own past
+  int capacity;         // tokens; a row looks at all that are not its own
+  const float* bias;    // [rows, capacity]: added to the scores; null for the row's own past
   const int *places, *positions;  // [rows]; the row's own past and present are places[row] + 1
   const float *cosine, *sine;     // [positions, pairs]
   int pairs;
   void* out;  // [rows, heads * head_width]
   int rows, heads, head_width;
-  int longest;         // tokens that a row looks at: of its own at most, else each row's number
   unsigned* attended;  // a zero of this call's own, to which each head of each row adds one
 };
-// Whether a row may look at so many tokens.
-bool Attends(Element element, int longest, int head_width);
+// Whether there may be such heads.
+bool Attends(Element element, int head_width);
 cudaError_t Attend(Element element, const Attention& attention, const Queue& queue);
 // And then a product, whose `in` is the attention's `out`; `other_in` has nothing to do with it.
 cudaError_t AttendAndMultiply(Element element, const Attention& attention, const Product& product,

@@ -8,27 +8,26 @@ namespace ddpt::cuda {
 namespace {
 
 constexpr int kTile = 16;  // outputs that a block computes together
-constexpr int kAhead = 4;  // steps whose weights a warp has asked for
+constexpr int kOfLine = kLineBytes / kPieceBytes;
+// Of a warp's step: a line of each output. Weights are read in whole lines, on their way through
+// shared memory, where more bytes wait than registers hold.
+constexpr int kStepBytes = kTile * kLineBytes;
+// Steps that a warp has asked for. With three blocks on a multiprocessor 2 to 6 were tried on an
+// H200: fewer leave the memory idle, more make the next inputs wait behind them.
+constexpr int kAhead = 3;
+constexpr int kRingBytes = kWarps * kAhead * kStepBytes;  // shared memory of a block
 
 __device__ float Gelu(float x) {
   constexpr float kRoot = 0.7978845608028654f;  // of 2 / pi
   return 0.5f * x * (1 + tanhf(kRoot * (x + 0.044715f * x * x * x)));
 }
 
-// Where a thread stands in the 16 outputs x 64 bytes that a warp multiplies in a step: it has a
+// Where a thread stands in the 16 outputs x 64 bytes that a warp multiplies at a time: it has a
 // piece of the inputs of outputs `group` and `group` + 8.
 struct Lane {
   __device__ Lane() : group(threadIdx.x % kWarp / 4), piece(threadIdx.x % 4) {}
   const int group, piece;
 };
-
-__device__ uint4 Stream(const char* at) {
-  uint4 x;
-  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
-               : "l"(at));
-  return x;
-}
 
 template <typename T>
 __device__ void MultiplyFragments(float (&sums)[4], const uint4& low, const uint4& high,
@@ -53,16 +52,41 @@ __device__ void MultiplyFragments(float (&sums)[4], const uint4& low, const uint
   step(low.z, high.z, low.w, high.w, in.z, in.w);
 }
 
+// Which piece of the inputs a thread has in half `half` of its warp's step.
+__device__ int PieceOf(int step, int half, const Lane& lane) {
+  const int line = step * kWarps + static_cast<int>(threadIdx.x) / kWarp;
+  return line * kOfLine + half * (kOfLine / 2) + lane.piece;
+}
+
 // A warp's sums of kTile outputs of kMaxRows rows.
 template <typename T>
 class Sums {
  public:
-  // `in` points at this thread's piece of row 0.
-  __device__ void Add(const uint4& low, const uint4& high, const T* in, size_t stride, int rows,
-                      const Lane& lane) {
-    uint4 x = {0, 0, 0, 0};
-    if (lane.group < rows) x = Piece(in + lane.group * stride);
-    MultiplyFragments<T>(sums_, low, high, x);
+  // What this thread needs of the inputs for kAhead steps.
+  class Inputs {
+   public:
+    // `in` is row 0.
+    __device__ Inputs(const T* in, size_t stride, int rows, int pieces, const Lane& lane)
+        : in_(in + lane.group * stride), pieces_(lane.group < rows ? pieces : 0), lane_(lane) {}
+    // Of step `step`, in the place of the step kAhead before it.
+    __device__ void Ask(int slot, int step) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int at = PieceOf(step, half, lane_);
+        if (at < pieces_) x_[slot][half] = Piece(in_ + at * kOfPiece<T>);
+      }
+    }
+    __device__ const uint4& Get(int slot, int half) const { return x_[slot][half]; }
+
+   private:
+    const T* const in_;
+    const int pieces_;
+    const Lane& lane_;
+    uint4 x_[kAhead][2] = {};  // beyond the last piece, where weights are zeros: what was there
+  };
+  __device__ void Add(const uint4& low, const uint4& high, const Inputs& inputs, int slot,
+                      int half) {
+    MultiplyFragments<T>(sums_, low, high, inputs.Get(slot, half));
   }
   __device__ void Store(float (*to)[kMaxRows + 1], const Lane& lane) const {
     const int row = 2 * lane.piece;
@@ -80,12 +104,30 @@ class Sums {
 template <>
 class Sums<float> {
  public:
-  __device__ void Add(const uint4& low, const uint4& high, const float* in, size_t stride, int rows,
-                      const Lane&) {
+  // Where they are.
+  class Inputs {
+   public:
+    __device__ Inputs(const float* in, size_t stride, int rows, int pieces, const Lane& lane)
+        : in_(in), stride_(stride), rows_(rows), pieces_(pieces), lane_(lane) {}
+    __device__ void Ask(int slot, int step) { steps_[slot] = step; }
+    __device__ uint4 Get(int slot, int half, int row) const {
+      const int at = PieceOf(steps_[slot], half, lane_);
+      if (row >= rows_ || at >= pieces_) return {0, 0, 0, 0};
+      return Piece(in_ + row * stride_ + at * kOfPiece<float>);
+    }
+
+   private:
+    const float* const in_;
+    const size_t stride_;
+    const int rows_, pieces_;
+    const Lane& lane_;
+    int steps_[kAhead];
+  };
+  __device__ void Add(const uint4& low, const uint4& high, const Inputs& inputs, int slot,
+                      int half) {
 #pragma unroll
     for (int row = 0; row < kMaxRows; ++row) {
-      if (row >= rows) continue;
-      const uint4 x = Piece(in + row * stride);
+      const uint4 x = inputs.Get(slot, half, row);
       sums_[0][row] = Chain(low, x, sums_[0][row]);
       sums_[1][row] = Chain(high, x, sums_[1][row]);
     }
@@ -152,13 +194,64 @@ __device__ void Finish(const Product& product, int row, int output, float y) {
 
 // What the first map of a product is applied to may come from blocks of the same kernel.
 struct Gate {
-  const unsigned* count;  // null: it does not
-  unsigned all;
+  const unsigned* count = nullptr;  // null: it does not
+  unsigned all = 0;
+};
+
+// A warp's weights of a unit, on their way through its part of the block's shared memory: of each
+// step a line of each output, every other one with its halves swapped, so that a warp reads all
+// banks at once.
+class Ring {
+ public:
+  // The weights begin at `first`, where each output has `pieces`, `stride` bytes apart.
+  __device__ Ring(char* shared, const char* first, size_t stride, int outputs, int pieces)
+      : pieces_(pieces), to_(shared + threadIdx.x / kWarp * (kAhead * kStepBytes)) {
+    const int output = threadIdx.x % kWarp / kOfLine;
+#pragma unroll
+    for (int i = 0; i < kCopies; ++i) {
+      // Beyond the last output, where nothing is written: the last one again.
+      from_[i] = first + min(output + i * kAtOnce, outputs - 1) * stride;
+    }
+  }
+
+  // Asks for a step's, a group of copies: zeros beyond the last piece.
+  __device__ void Ask(int slot, int step) const {
+    const int lane = threadIdx.x % kWarp, output = lane / kOfLine, piece = lane % kOfLine;
+    const int at = (step * kWarps + static_cast<int>(threadIdx.x) / kWarp) * kOfLine + piece;
+    const bool is_there = at < pieces_;
+    const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(to_)) + slot * kStepBytes +
+                        output * kLineBytes + Swapped(output, piece) * kPieceBytes;
+    if (step * kWarps * kOfLine < pieces_) {
+#pragma unroll
+      for (int i = 0; i < kCopies; ++i) {
+        Fetch(to + i * kAtOnce * kLineBytes, is_there ? from_[i] + at * kPieceBytes : from_[i],
+              is_there);
+      }
+    }
+    EndGroup();
+  }
+
+  // Of output `group`, + 8 if `high`, the half of a line.
+  __device__ uint4 Get(int slot, int half, bool high, const Lane& lane) const {
+    return *reinterpret_cast<const uint4*>(
+        to_ + slot * kStepBytes + (lane.group + 8 * high) * kLineBytes +
+        Swapped(lane.group, kOfLine / 2 * half + lane.piece) * kPieceBytes);
+  }
+
+ private:
+  static constexpr int kAtOnce = kWarp / kOfLine;  // outputs of a copy of all lanes
+  static constexpr int kCopies = kTile / kAtOnce;
+  static __device__ int Swapped(int output, int piece) {
+    return piece ^ (output % 2 * (kOfLine / 2));
+  }
+  const int pieces_;
+  char* const to_;
+  const char* from_[kCopies];
 };
 
 // The work of block `unit`, of Units.
 template <typename T>
-__device__ void MultiplyUnit(const Product& product, int unit, const Gate& gate) {
+__device__ void MultiplyUnit(const Product& product, int unit, const Gate& gate, char* ring_at) {
   __shared__ float shared[kWarps][kTile][kMaxRows + 1];
   __shared__ bool is_last;
   const int tiles = Tiles(product), parts = Parts(product);
@@ -166,45 +259,43 @@ __device__ void MultiplyUnit(const Product& product, int unit, const Gate& gate)
   const bool other = part > 0;
   const int inputs = other ? product.other.inputs : product.map.inputs;
   const int first = other ? (part - 1) * product.map.inputs : 0;
-  const int steps =
-      min(product.map.inputs, inputs - first) * static_cast<int>(sizeof(T)) / kInputBytes;
-  constexpr int kStep = kInputBytes / sizeof(T);
+  const int pieces = min(product.map.inputs, inputs - first) / kOfPiece<T>;
+  const int steps = (pieces + kWarps * kOfLine - 1) / (kWarps * kOfLine);
 
   const Lane lane;
   const int warp = threadIdx.x / kWarp;
-  const auto weights = [&](int half) {
-    // Beyond the last output, where nothing is written: the last one again.
-    const size_t output = min(tile * kTile + lane.group + 8 * half, product.map.outputs - 1);
-    return static_cast<const char*>(other ? product.other.weight : product.map.weight) +
-           (output * inputs + first) * sizeof(T) + lane.piece * kPieceBytes;
-  };
-  const char *const low = weights(0), *const high = weights(1);
-  uint4 ahead[kAhead][2];
-  const auto fetch = [&](int i, int step) {
-    ahead[i][0] = ahead[i][1] = {0, 0, 0, 0};
-    if (step >= steps) return;
-    ahead[i][0] = Stream(low + static_cast<size_t>(step) * kInputBytes);
-    ahead[i][1] = Stream(high + static_cast<size_t>(step) * kInputBytes);
-  };
+  const size_t stride = inputs * sizeof(T);
+  const Ring ring(ring_at,
+                  static_cast<const char*>(other ? product.other.weight : product.map.weight) +
+                      tile * kTile * stride + first * sizeof(T),
+                  stride, product.map.outputs - tile * kTile, pieces);
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) fetch(i, warp + i * kWarps);
+  for (int i = 0; i < kAhead; ++i) ring.Ask(i, i);
   LetNextBegin();
   WaitForInputs();
   if (gate.count != nullptr && !other) {
     if (threadIdx.x == 0) WaitFor(gate.count, gate.all);
     __syncthreads();
   }
-  const T* const in = static_cast<const T*>(other ? product.other_in : product.in) + first +
-                      lane.piece * kOfPiece<T>;
+  const T* const in = static_cast<const T*>(other ? product.other_in : product.in) + first;
   Sums<T> sums;
-  for (int begin = warp; begin < steps; begin += kAhead * kWarps) {
+  typename Sums<T>::Inputs x(in, inputs, product.rows, pieces, lane);
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) x.Ask(i, i);
+  for (int step = 0; step < steps; step += kAhead) {
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      const int step = begin + i * kWarps;
-      // Beyond the last step weights are zeros.
-      sums.Add(ahead[i][0], ahead[i][1], in + min(step, steps - 1) * kStep, inputs, product.rows,
-               lane);
-      fetch(i, step + kAhead * kWarps);
+      WaitForGroups<kAhead - 1>();
+      __syncwarp();
+      if (step + i < steps) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          sums.Add(ring.Get(i, half, false, lane), ring.Get(i, half, true, lane), x, i, half);
+        }
+      }
+      __syncwarp();
+      ring.Ask(i, step + i + kAhead);
+      x.Ask(i, step + i + kAhead);
     }
   }
   sums.Store(shared[warp], lane);
