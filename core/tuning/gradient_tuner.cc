@@ -21,9 +21,6 @@ namespace {
 constexpr uint32_t kTrainingNoiseStage = 0x6u << 28;
 constexpr uint32_t kTimestepStage = 0x7u << 28;
 
-// Of the way to x_t: few, since the network is all that they cost.
-constexpr int64_t kPolicySteps = 20;
-
 at::Tensor SqrtOf(const std::vector<double>& alpha_bars, double sign, double offset,
                   const std::string& device) {
   std::vector<float> roots;

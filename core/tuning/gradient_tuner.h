@@ -19,6 +19,9 @@ class GradientTuner final : public Tuner {
   GradientTuner(const TuningOptions& options, const PromptNetwork& network,
                 PreparedExamples& train);
 
+  // ON_POLICY's on the way to x_t: few, since the network is all that they cost.
+  static constexpr int64_t kPolicySteps = 20;
+
   uint64_t steps() const override { return optimizer_.steps(); }
   // [M, B, D], differentiable; M is options.draws. [1, 1, D] for kPrefixTuning.
   at::Tensor Propose(const std::vector<uint64_t>& batch) override;

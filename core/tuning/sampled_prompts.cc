@@ -15,31 +15,29 @@ constexpr size_t kRowsTogether = 64;
 
 }  // namespace
 
-absl::StatusOr<std::vector<Tensor>> SamplePrompts(std::shared_ptr<const Denoiser> denoiser,
+absl::StatusOr<std::vector<Tensor>> SamplePrompts(const std::shared_ptr<const LatentEngine>& engine,
                                                   const SamplingOptions& options, uint64_t seed,
-                                                  size_t count,
-                                                  const std::vector<std::vector<float>>& conditions,
+                                                  const std::vector<PromptDraw>& draws,
                                                   const StopToken& stop) {
-  DDPT_ASSIGN_OR_RETURN(const auto engine, LatentEngine::Create(std::move(denoiser)));
   DDPT_ASSIGN_OR_RETURN(const auto batch,
-                        LatentBatch::Create(engine, std::min(count, kRowsTogether)));
-  std::vector<Tensor> prompts(count);
-  std::map<uint64_t, size_t> draws;  // row id -> index of the draw
-  for (size_t next = 0; next < count || batch->width() > 0;) {
-    for (; next < count && batch->width() < batch->capacity(); ++next) {
+                        LatentBatch::Create(engine, std::min(draws.size(), kRowsTogether)));
+  std::vector<Tensor> prompts(draws.size());
+  std::map<uint64_t, size_t> places;  // of row ids among the draws
+  for (size_t next = 0; next < draws.size() || batch->width() > 0;) {
+    for (; next < draws.size() && batch->width() < batch->capacity(); ++next) {
       SampleRow row;
       row.seed = seed;
-      row.draw = next;
+      row.draw = draws[next].number;
       row.options = options;
-      if (!conditions.empty()) row.condition = conditions[next % conditions.size()];
+      row.condition = draws[next].condition;
       DDPT_ASSIGN_OR_RETURN(const uint64_t id, batch->Join(row));
-      draws[id] = next;
+      places[id] = next;
     }
     PausePoint();
     if (stop.stopped()) return stop.status();
     for (LatentBatch::Finished& finished : batch->Step()) {
       if (!finished.result.ok()) return finished.result.status();
-      prompts[draws.at(finished.id)] = *std::move(finished.result);
+      prompts[places.at(finished.id)] = *std::move(finished.result);
     }
   }
   return prompts;

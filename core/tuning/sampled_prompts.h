@@ -1,23 +1,28 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/base/stop_token.h"
 #include "core/base/tensor.h"
-#include "core/diffusion/denoiser.h"
+#include "core/diffusion/latent_engine.h"
 #include "core/diffusion/sampling.h"
 
 namespace ddpt {
 
-// Draws 0..count-1 of `seed` from a denoiser, prompts [n, w] with the context; draw i under
-// condition [C] number i modulo their number, or under none where `conditions` is empty. Blocks for
-// the sampling; CANCELLED or DEADLINE_EXCEEDED within one step of `stop`.
-absl::StatusOr<std::vector<Tensor>> SamplePrompts(std::shared_ptr<const Denoiser> denoiser,
+struct PromptDraw {
+  uint64_t number = 0;           // of the seed's draws
+  std::vector<float> condition;  // [C], or empty: none
+};
+
+// The draws' prompts, [n, w] with the context, in their order; each depends on its own number and
+// condition alone. Blocks for the sampling; CANCELLED or DEADLINE_EXCEEDED within one step of
+// `stop`.
+absl::StatusOr<std::vector<Tensor>> SamplePrompts(const std::shared_ptr<const LatentEngine>& engine,
                                                   const SamplingOptions& options, uint64_t seed,
-                                                  size_t count,
-                                                  const std::vector<std::vector<float>>& conditions,
+                                                  const std::vector<PromptDraw>& draws,
                                                   const StopToken& stop);
 
 }  // namespace ddpt

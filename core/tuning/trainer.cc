@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/pause.h"
 #include "core/base/status.h"
+#include "core/diffusion/latent_engine.h"
 #include "core/model/batch.h"
 #include "core/model/language_model.h"
 #include "core/model/prefixes.h"
@@ -175,24 +177,28 @@ absl::StatusOr<ValidationReport> Trainer::Measure(const std::shared_ptr<const De
                                                    " wide, the model's are ",
                                                    PromptWidths(model_->geometry())));
   }
-  std::vector<std::vector<float>> conditions;
-  for (uint64_t i = 0; spec.condition_width > 0 && i < validation_.size(); ++i) {
-    conditions.push_back(FromTorch(validation_.Conditions({i})).data);
-  }
-  DDPT_ASSIGN_OR_RETURN(
-      const std::vector<Tensor> served,
-      SamplePrompts(denoiser, options, kValidationSeed,
-                    options_.draws * std::max<size_t>(conditions.size(), 1), conditions, stop));
-  return Compare(served, denoiser->context(), stop);
-}
-
-absl::StatusOr<ValidationReport> Trainer::Compare(const std::vector<Tensor>& served,
-                                                  std::span<const float> context,
-                                                  const StopToken& stop) {
+  DDPT_ASSIGN_OR_RETURN(const auto engine, LatentEngine::Create(denoiser));
   const std::string& device = model_->geometry().device;
+  // Of each draw in turn the prompts of these examples, or the one of all.
+  const uint64_t apart = spec.condition_width > 0 ? validation_.size() : 1;
+  const auto sample = [&](const std::vector<uint64_t>& examples) {
+    std::vector<PromptDraw> draws;
+    for (int64_t draw = 0; draw < options_.draws; ++draw) {
+      if (apart == 1) draws.push_back({static_cast<uint64_t>(draw), {}});
+      for (size_t i = 0; apart > 1 && i < examples.size(); ++i) {
+        draws.push_back(
+            {draw * apart + examples[i], FromTorch(validation_.Conditions({examples[i]})).data});
+      }
+    }
+    return SamplePrompts(engine, options, kValidationSeed, draws, stop);
+  };
+  std::vector<Tensor> served;
+  if (apart == 1) {
+    DDPT_ASSIGN_OR_RETURN(served, sample({}));
+  }
+  const std::span<const float> context = denoiser->context();
   const at::Tensor plain =
       ToTorch({{1, int64_t(context.size())}, {context.begin(), context.end()}}, device);
-  const size_t each = served.size() / options_.draws;  // prompts of a draw: one, or one an example
   double nll = 0, nll_none = 0, effect = 0, squares = 0, tokens = 0;
   std::vector<uint64_t> all(validation_.size());
   std::iota(all.begin(), all.end(), 0);
@@ -200,14 +206,17 @@ absl::StatusOr<ValidationReport> Trainer::Compare(const std::vector<Tensor>& ser
   limits.rows = std::min(limits.rows, kValidationBatch);
   for (const auto& piece : MicroBatches(validation_.Lengths(all), limits)) {
     const std::vector<uint64_t> indices(piece.begin(), piece.end());
+    if (apart > 1) {
+      DDPT_ASSIGN_OR_RETURN(served, sample(indices));
+    }
     const auto without = validation_.Score(indices, {});
     const at::Tensor mask = without.mask.to(at::kDouble), q = without.logits.log_softmax(-1);
     std::vector<at::Tensor> nlls;
     for (int64_t draw = 0; draw < options_.draws; ++draw) {
       if (stop.stopped()) return stop.status();
       std::vector<at::Tensor> rows;
-      for (const uint64_t index : indices) {
-        rows.push_back(ToTorch(served[draw * each + (each == 1 ? 0 : index)], device));
+      for (size_t i = 0; i < indices.size(); ++i) {
+        rows.push_back(ToTorch(served[apart == 1 ? draw : draw * indices.size() + i], device));
       }
       const at::Tensor prompts = at::stack(rows);
       const auto with = validation_.Score(indices, prompts);
@@ -255,16 +264,21 @@ std::string Trainer::Identity() const {
                                                               " ", o.prompt_encoder_width)
                                                : "";
   const std::string draws = o.draws > 1 ? absl::StrCat(" draws ", o.draws) : "";
+  // Not as it once was, by noising x0_hat of t = T.
+  const std::string policy = o.reference == Reference::kOnPolicy
+                                 ? absl::StrCat(" ddim ", GradientTuner::kPolicySteps)
+                                 : "";
   const std::string prefix =
       o.method == Method::kPrefixTuning ? absl::StrCat(" prefix ", int(o.prefix_place)) : "";
-  return absl::StrCat(
-      model_->digest(), " ", Piece(model_->geometry().habits.name), " ", train_.size(), " ",
-      validation_.size(), " ", int(o.method), " ", o.seed, " ", o.steps, " ", o.batch_size, " ",
-      o.micro_batch_size, " ", HexDouble(o.learning_rate), " ", o.warmup_steps, " ",
-      HexDouble(o.weight_decay), " ", HexDouble(o.clip_norm), " ", o.context_length, " ", o.latent,
-      " ", o.layers, " ", o.train_steps, " ", int(o.reading), " ", int(o.reference), " ",
-      HexDouble(o.ema_decay), " ", o.conditional, " ", HexDouble(o.condition_dropout), " ",
-      HexDouble(o.weight_ema_decay), " ", int(o.context_start), bbt, encoder, draws, prefix);
+  return absl::StrCat(model_->digest(), " ", Piece(model_->geometry().habits.name), " ",
+                      train_.size(), " ", validation_.size(), " ", int(o.method), " ", o.seed, " ",
+                      o.steps, " ", o.batch_size, " ", o.micro_batch_size, " ",
+                      HexDouble(o.learning_rate), " ", o.warmup_steps, " ",
+                      HexDouble(o.weight_decay), " ", HexDouble(o.clip_norm), " ", o.context_length,
+                      " ", o.latent, " ", o.layers, " ", o.train_steps, " ", int(o.reading), " ",
+                      int(o.reference), " ", HexDouble(o.ema_decay), " ", o.conditional, " ",
+                      HexDouble(o.condition_dropout), " ", HexDouble(o.weight_ema_decay), " ",
+                      int(o.context_start), bbt, encoder, draws, policy, prefix);
 }
 
 }  // namespace ddpt

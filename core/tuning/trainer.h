@@ -6,7 +6,6 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -112,8 +111,6 @@ class Trainer {
     at::Tensor nlls;  // [B], nats
   };
   Losses ScoreOne(const std::vector<uint64_t>& batch, const at::Tensor& x0);
-  absl::StatusOr<ValidationReport> Compare(const std::vector<Tensor>& served,
-                                           std::span<const float> context, const StopToken& stop);
   void RememberBest(double nll);
   // Every tensor of the state by its name in the file, sharing memory.
   std::map<std::string, at::Tensor> StateTensors() const;
