@@ -62,9 +62,16 @@ nlohmann::ordered_json AnswerJson(const Answer& answer) {
   return json;
 }
 
+// An example's own attributes, where the prompt depends on such.
+void SetAttributes(const TrainingExample& example, v1::PromptSource& prompt) {
+  if (example.attributes.empty() || !(prompt.has_task() || prompt.has_prompt_id())) return;
+  *prompt.mutable_attributes() = {example.attributes.begin(), example.attributes.end()};
+}
+
 absl::StatusOr<nlohmann::ordered_json> GenerateExample(Client& client, v1::GenerateRequest request,
                                                        const TrainingExample& example) {
   request.set_instruction(example.instruction);
+  SetAttributes(example, *request.mutable_prompt());
   Answer answer;
   DDPT_RETURN_IF_ERROR(client.Generate(request, [&](const v1::GenerateResponse& message) {
     Collect(message, answer);
@@ -80,6 +87,7 @@ absl::StatusOr<nlohmann::ordered_json> GenerateExample(Client& client, v1::Gener
 absl::StatusOr<nlohmann::ordered_json> ScoreExample(Client& client, v1::ScoreRequest request,
                                                     const TrainingExample& example, bool each) {
   request.set_instruction(example.instruction);
+  SetAttributes(example, *request.mutable_prompt());
   request.set_code(example.code);
   DDPT_ASSIGN_OR_RETURN(const v1::ScoreResponse response, client.Score(request));
   nlohmann::ordered_json json = {{"instruction", example.instruction},

@@ -27,6 +27,7 @@ absl::StatusOr<v1::SampleResponse> Call(Flags& flags, Client& client) {
   const bool omit = flags.out_file.empty();
   if (!flags.replay.prompt_id().empty()) {
     if (!flags.instruction.empty()) flags.replay.set_instruction(flags.instruction);
+    *flags.replay.mutable_attributes() = flags.sample.attributes();
     flags.replay.set_omit_embedding(omit);
     return client.Replay(flags.replay);
   }
@@ -81,18 +82,7 @@ void AddFlags(CLI::App& command, Flags& flags) {
       "Default: the active version");
   AddSamplingFlags(command, *flags.sample.mutable_sampling());
   command.add_option("--instruction", flags.instruction, "For conditional tasks");
-  command.add_option_function<std::vector<std::string>>(
-      "--attribute",
-      [&](const std::vector<std::string>& pairs) {
-        for (const std::string& pair : pairs) {
-          const size_t equals = pair.find('=');
-          if (equals == std::string::npos) {
-            throw CLI::ValidationError("--attribute", pair + " is not NAME=VALUE");
-          }
-          (*flags.sample.mutable_attributes())[pair.substr(0, equals)] = pair.substr(equals + 1);
-        }
-      },
-      "NAME=VALUE for conditional tasks; may be given again");
+  AddAttributeFlag(command, *flags.sample.mutable_attributes());
   command.add_option_function<std::string>(
       "--replay", [&](const std::string& value) { flags.replay.set_prompt_id(value); },
       "Makes the prompt of this id again instead");

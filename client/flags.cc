@@ -54,10 +54,27 @@ void ReadExamples(const std::string& path, v1::Examples& examples) {
     v1::Example& example = *examples.add_examples();
     example.set_instruction(read.instruction);
     example.set_code(read.code);
+    *example.mutable_attributes() = {read.attributes.begin(), read.attributes.end()};
   }
 }
 
 }  // namespace
+
+void AddAttributeFlag(CLI::App& command,
+                      google::protobuf::Map<std::string, std::string>& attributes) {
+  command.add_option_function<std::vector<std::string>>(
+      "--attribute",
+      [&](const std::vector<std::string>& pairs) {
+        for (const std::string& pair : pairs) {
+          const size_t equals = pair.find('=');
+          if (equals == std::string::npos) {
+            throw CLI::ValidationError("--attribute", pair + " is not NAME=VALUE");
+          }
+          attributes[pair.substr(0, equals)] = pair.substr(equals + 1);
+        }
+      },
+      "NAME=VALUE for conditional tasks that were trained with it; may be given again");
+}
 
 void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling) {
   AddEnumFlag(
@@ -141,6 +158,7 @@ void PromptFlags::Add(CLI::App& command) {
       "A manual prompt in words");
   group->add_option("--prompt-file", file_, "A file that `ddpt sample --out` wrote");
   command.add_option("--prompt-index", index_, "Which prompt of that file; default 0");
+  AddAttributeFlag(command, *source_.mutable_attributes());
   command.add_flag_callback(
       "--manual-in-decoder", [this] { source_.set_manual_in_decoder(true); },
       "Puts the manual prompt before the instruction in the decoder too");

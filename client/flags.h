@@ -1,5 +1,7 @@
 #pragma once
 
+#include <google/protobuf/map.h>
+
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -34,6 +36,10 @@ CLI::Option* AddEnumFlag(CLI::App& command, const std::string& flag,
 // --anytime --full-space-noise
 void AddSamplingFlags(CLI::App& command, v1::SamplingOptions& sampling);
 
+// --attribute
+void AddAttributeFlag(CLI::App& command,
+                      google::protobuf::Map<std::string, std::string>& attributes);
+
 // --max-new-tokens --temperature --top-p --top-k --beams --length-penalty --repetition-penalty
 // --decoding-seed --stop
 void AddDecodingFlags(CLI::App& command, v1::DecodingOptions& decoding);
@@ -41,8 +47,8 @@ void AddDecodingFlags(CLI::App& command, v1::DecodingOptions& decoding);
 // --decoder-prefix
 void AddDecoderPrefixFlag(CLI::App& command, std::function<void(v1::DecoderPrefix)> set);
 
-// The prompt that a command works under: at most one of --task, --prompt-id, --prompt-text and
-// --prompt-file (with --prompt-index).
+// The prompt that a command works under: at most one of --task, --prompt-id (both with
+// --attribute), --prompt-text and --prompt-file (with --prompt-index).
 class PromptFlags {
  public:
   void Add(CLI::App& command);

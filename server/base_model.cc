@@ -74,21 +74,26 @@ std::string MemoryLines(const ModelInspection& model) {
   return text + "\n";
 }
 
-std::string DigestOf(const std::vector<uint32_t>& ids) {
+std::string DigestOf(const std::vector<uint32_t>& ids, const std::vector<uint32_t>& attribute_ids) {
+  constexpr uint32_t kNoId = 0xffffffff;
   Sha256 digest;
-  for (const uint32_t id : ids) {
+  const auto update = [&](uint32_t id) {
     const char bytes[] = {static_cast<char>(id), static_cast<char>(id >> 8),
                           static_cast<char>(id >> 16), static_cast<char>(id >> 24)};
     digest.Update({bytes, sizeof(bytes)});
-  }
+  };
+  std::ranges::for_each(ids, update);
+  if (!attribute_ids.empty()) update(kNoId);
+  std::ranges::for_each(attribute_ids, update);
   return digest.Finish().substr(0, kDigestBytes);
 }
 
-absl::StatusOr<Condition> Encode(const BaseModel& base, const std::vector<uint32_t>& ids) {
+absl::StatusOr<Condition> Encode(const BaseModel& base, const std::vector<uint32_t>& ids,
+                                 const std::vector<uint32_t>& attribute_ids) {
   const at::Tensor pooled =
-      PooledInstruction(*base.model, ids).to(at::kCPU, at::kFloat).contiguous();
+      PooledCondition(*base.model, ids, attribute_ids).to(at::kCPU, at::kFloat).contiguous();
   const float* values = pooled.data_ptr<float>();
-  return Condition{{values, values + pooled.numel()}, DigestOf(ids)};
+  return Condition{{values, values + pooled.numel()}, DigestOf(ids, attribute_ids)};
 }
 
 // Room for the weights and, beside them, for what requests need.
@@ -207,21 +212,26 @@ absl::StatusOr<std::vector<uint32_t>> InstructionIds(const BaseModel& base,
 }
 
 ConditionEncoder MakeConditionEncoder(std::shared_ptr<const BaseModel> base, StreamPool& pool) {
-  return
-      [base = std::move(base), &pool](const Instruction& instruction, StopToken stop,
-                                      const std::function<void(absl::StatusOr<Condition>)>& done) {
-        auto ids = InstructionIds(*base, instruction);
-        if (!ids.ok()) return done(ids.status());
-        const absl::Status status = pool.Submit({.key = "condition",
-                                                 .stop = std::move(stop),
-                                                 .run =
-                                                     [base, ids = *std::move(ids), done](Stream&) {
-                                                       done(Encode(*base, ids));
-                                                       return Progress::kDone;
-                                                     },
-                                                 .on_error = done});
-        if (!status.ok()) done(status);
-      };
+  return [base = std::move(base), &pool](
+             const Instruction& instruction, StopToken stop,
+             const std::function<void(absl::StatusOr<Condition>)>& done) {
+    auto ids = InstructionIds(*base, instruction);
+    if (!ids.ok()) return done(ids.status());
+    auto attributes = EncodeAttributes(*base->model, *base->tokenizer, instruction.attributes);
+    if (!attributes.ok()) {
+      return done(FieldError("attributes", std::string(attributes.status().message())));
+    }
+    const absl::Status status =
+        pool.Submit({.key = "condition",
+                     .stop = std::move(stop),
+                     .run =
+                         [base, ids = *std::move(ids), of = *std::move(attributes), done](Stream&) {
+                           done(Encode(*base, ids, of));
+                           return Progress::kDone;
+                         },
+                     .on_error = done});
+    if (!status.ok()) done(status);
+  };
 }
 
 }  // namespace ddpt

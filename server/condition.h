@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/base/stop_token.h"
+#include "core/tuning/attributes.h"
 
 namespace ddpt {
 
@@ -15,6 +16,7 @@ struct Instruction {
   std::string text;
   std::vector<uint32_t> ids;  // instead of the text, where has_ids
   bool has_ids = false;
+  Attributes attributes = {};  // checked
 
   bool empty() const { return has_ids ? ids.empty() : text.empty(); }
 };
@@ -22,7 +24,7 @@ struct Instruction {
 // An instruction as a conditional denoiser sees it.
 struct Condition {
   std::vector<float> values;  // [C]
-  std::string digest;         // 16 raw bytes that tell instructions apart
+  std::string digest;         // 16 raw bytes that tell instructions with their attributes apart
 };
 
 // Makes the condition of an instruction on a worker and calls back there, once. Does not block.

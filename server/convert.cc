@@ -128,7 +128,9 @@ std::vector<TrainingExample> FromProto(const v1::Examples& examples) {
   std::vector<TrainingExample> all;
   all.reserve(examples.examples_size());
   for (const v1::Example& example : examples.examples()) {
-    all.push_back({example.instruction(), example.code()});
+    all.push_back({example.instruction(),
+                   example.code(),
+                   {example.attributes().begin(), example.attributes().end()}});
   }
   return all;
 }

@@ -163,7 +163,7 @@ absl::StatusOr<PromptedRequest> EvaluateCall::Prompted(uint32_t contender,
   if (prompts_[contender]) {
     return WithPrompt(*prompts_[contender], std::move(ids), DecoderPrefix::kHabit);
   }
-  DDPT_ASSIGN_OR_RETURN(const ResolvedPrompt prompt, Resolve(contender, ids));
+  DDPT_ASSIGN_OR_RETURN(const ResolvedPrompt prompt, Resolve(contender, ids, example.attributes));
   // A prompt by its id tells its version itself.
   const std::string& pinned = pinned_[contender];
   if (prompt.receipt && !pinned.empty() && prompt.receipt->denoiser_digest() != pinned) {
@@ -175,13 +175,18 @@ absl::StatusOr<PromptedRequest> EvaluateCall::Prompted(uint32_t contender,
 }
 
 absl::StatusOr<ResolvedPrompt> EvaluateCall::Resolve(uint32_t contender,
-                                                     const std::vector<uint32_t>& instruction_ids) {
+                                                     const std::vector<uint32_t>& instruction_ids,
+                                                     const Attributes& attributes) {
   const auto& resolving = request_.contenders(static_cast<int>(contender));
   v1::SamplingOptions sampling = resolving.sampling();
   if (!sampling.has_seed()) sampling.set_seed(request_.seed());
+  v1::PromptSource source = resolving.prompt();
+  if (!attributes.empty() && (source.has_task() || source.has_prompt_id())) {
+    *source.mutable_attributes() = {attributes.begin(), attributes.end()};
+  }
   auto resolved = std::make_shared<std::promise<absl::StatusOr<ResolvedPrompt>>>();
-  resources_.resolver->Resolve(resolving.prompt(), "contenders.prompt", sampling, instruction_ids,
-                               call_.stop(), {}, [resolved](absl::StatusOr<ResolvedPrompt> prompt) {
+  resources_.resolver->Resolve(source, "contenders.prompt", sampling, instruction_ids, call_.stop(),
+                               {}, [resolved](absl::StatusOr<ResolvedPrompt> prompt) {
                                  resolved->set_value(std::move(prompt));
                                });
   return resolved->get_future().get();

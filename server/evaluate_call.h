@@ -62,7 +62,8 @@ class EvaluateCall final : public StreamReactor<v1::EvaluateResponse>,
                         const std::vector<uint64_t>& examples, EvaluationLog& log);
   absl::StatusOr<PromptedRequest> Prompted(uint32_t contender, const TrainingExample& example);
   absl::StatusOr<ResolvedPrompt> Resolve(uint32_t contender,
-                                         const std::vector<uint32_t>& instruction_ids);
+                                         const std::vector<uint32_t>& instruction_ids,
+                                         const Attributes& attributes);
   absl::StatusOr<Outcomes> Measure(uint32_t contender, const Dataset& data,
                                    const std::vector<uint64_t>& examples,
                                    const std::vector<PromptedRequest>& prompted) const;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/digest.h"
 #include "core/base/status.h"
 #include "core/diffusion/prompt_id.h"
@@ -34,6 +35,26 @@ absl::Status DecodeNoise(const v1::SampleRequest& request, const DenoiserSpec& s
   DDPT_ASSIGN_OR_RETURN(draws.initial_noise,
                         FromProto(request.initial_noise(), "initial_noise", expected));
   return absl::OkStatus();
+}
+
+// Those that say something to this version.
+absl::StatusOr<Attributes> AttributesFor(
+    const LoadedTask& task, const google::protobuf::Map<std::string, std::string>& given) {
+  const Attributes attributes(given.begin(), given.end());
+  const absl::Status status = ValidateAttributes(attributes);
+  if (!status.ok()) return FieldError("attributes", std::string(status.message()));
+  const auto& metadata = task.engine->spec().extra;
+  const auto known = metadata.find(kAttributeNames);
+  if (known == metadata.end()) return Attributes();
+  const std::set<std::string> names = SplitNames(known->second);
+  for (const auto& [name, value] : attributes) {
+    if (names.contains(name)) continue;
+    return FieldError(
+        "attributes",
+        absl::StrCat("\"", name, "\" is none of those that version ", task.version, " of task \"",
+                     task.task, "\" was trained with: ", absl::StrJoin(names, ", ")));
+  }
+  return attributes;
 }
 
 absl::Status CheckBestOf(const v1::SampleRequest& request, const LoadedTask& task, size_t draws,
@@ -274,8 +295,14 @@ void PromptMaker::Start(const std::shared_ptr<Job>& job) {
     if (judges.ok()) job->judges = *std::move(judges);
   }
   if (!status.ok()) return job->Fail(status);
+  absl::StatusOr<Attributes> attributes = AttributesFor(
+      job->task, job->replay != nullptr ? job->replay->attributes() : job->sample->attributes());
+  if (!attributes.ok()) return job->Fail(attributes.status());
   if (job->task.engine->spec().condition_width == 0) return Draw(job);
-  Encode(job, job->replay != nullptr ? InstructionOf(*job->replay) : InstructionOf(*job->sample));
+  Instruction instruction =
+      job->replay != nullptr ? InstructionOf(*job->replay) : InstructionOf(*job->sample);
+  instruction.attributes = *std::move(attributes);
+  Encode(job, std::move(instruction));
 }
 
 void PromptMaker::Encode(const std::shared_ptr<Job>& job, Instruction instruction) {
@@ -289,20 +316,21 @@ void PromptMaker::Encode(const std::shared_ptr<Job>& job, Instruction instructio
                      "\" is conditional and needs a base model, which this server has none of")));
   }
   job->Now("encode");
-  encoder_(
-      std::move(instruction), job->caller.stop, [this, job](absl::StatusOr<Condition> condition) {
-        if (!condition.ok()) return job->Fail(condition.status());
-        const std::string& made_with = job->recipe.condition_digest;
-        if (job->replay != nullptr && made_with != condition->digest) {
-          return job->Fail(FieldError(
-              "instruction", absl::StrCat("its digest ", absl::BytesToHexString(condition->digest),
-                                          " is not the one of the prompt_id, ",
-                                          absl::BytesToHexString(made_with))));
-        }
-        job->draws.condition = std::move(condition->values);
-        job->recipe.condition_digest = std::move(condition->digest);
-        Draw(job);
-      });
+  encoder_(std::move(instruction), job->caller.stop,
+           [this, job](absl::StatusOr<Condition> condition) {
+             if (!condition.ok()) return job->Fail(condition.status());
+             const std::string& made_with = job->recipe.condition_digest;
+             if (job->replay != nullptr && made_with != condition->digest) {
+               return job->Fail(
+                   FieldError("instruction", absl::StrCat("its digest, attributes included, ",
+                                                          absl::BytesToHexString(condition->digest),
+                                                          " is not the one of the prompt_id, ",
+                                                          absl::BytesToHexString(made_with))));
+             }
+             job->draws.condition = std::move(condition->values);
+             job->recipe.condition_digest = std::move(condition->digest);
+             Draw(job);
+           });
 }
 
 void PromptMaker::Draw(const std::shared_ptr<Job>& job) {

@@ -85,6 +85,10 @@ void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& 
     if (!made.ok()) return done(At(field, made.status()));
     done(FromMade(*std::move(made)));
   };
+  const bool samples = source.has_task() || source.has_prompt_id();
+  if (!source.attributes().empty() && !samples) {
+    return done(FieldError(field + ".attributes", "goes with task or prompt_id only"));
+  }
   switch (source.source_case()) {
     case v1::PromptSource::kEmbedding:
       return done(Decode(source.embedding(), field));
@@ -101,6 +105,7 @@ void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& 
       request->set_prompt_id(source.prompt_id());
       request->set_omit_embedding(true);
       SetInstruction(instruction_ids, request->mutable_instruction_ids());
+      *request->mutable_attributes() = source.attributes();
       return maker_.Replay(*request, {stop, nullptr, stop.deadline(), {}, trace},
                            [request, finish](auto made) { finish(std::move(made)); });
     }
@@ -110,6 +115,7 @@ void PromptResolver::Resolve(const v1::PromptSource& source, const std::string& 
       *request->mutable_sampling() = sampling;
       request->set_omit_embedding(true);
       SetInstruction(instruction_ids, request->mutable_instruction_ids());
+      *request->mutable_attributes() = source.attributes();
       const absl::Status status = ValidateSample(*request, maker_.limits());
       if (!status.ok()) return done(At(field, status));
       return maker_.Sample(*request, {stop, nullptr, FinishBy(stop, sampling), {}, trace},

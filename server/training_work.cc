@@ -63,6 +63,11 @@ absl::StatusOr<Trainer::Data> Encode(const TrainingResources& resources, const T
   DDPT_ASSIGN_OR_RETURN(std::vector<EncodedExample> encoded,
                         EncodeExamples(model, tokenizer, texts.train, context));
   data.train = Chosen(encoded, texts.split.train);
+  for (const uint64_t index : texts.split.train) {
+    for (const auto& [name, value] : texts.train.examples[index].attributes) {
+      data.attribute_names.insert(name);
+    }
+  }
   if (texts.validation) {
     DDPT_ASSIGN_OR_RETURN(encoded, EncodeExamples(model, tokenizer, *texts.validation, context));
   }

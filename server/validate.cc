@@ -76,11 +76,6 @@ absl::Status ValidateSample(const v1::SampleRequest& request, const RequestLimit
   }
   DDPT_RETURN_IF_ERROR(ValidateSamplingOptions(request.sampling()));
   DDPT_RETURN_IF_ERROR(InstructionWithinLimit(request));
-  if (!request.attributes().empty()) {
-    return FieldError("attributes", absl::StrCat(request.attributes().size(),
-                                                 " given, but no task here has been trained with "
-                                                 "attributes"));
-  }
   DDPT_RETURN_IF_ERROR(ValidateDataType("embedding_dtype", request.embedding_dtype()));
   return ValidateDataType("initial_noise.dtype", request.initial_noise().dtype());
 }

@@ -122,6 +122,15 @@ absl::StatusOr<TrainingExample> ReadNamedFields(const Json& object, const Datase
   TrainingExample example;
   DDPT_ASSIGN_OR_RETURN(example.instruction, StringField(object, format.instruction_field, line));
   DDPT_ASSIGN_OR_RETURN(example.code, StringField(object, format.code_field, line));
+  const auto attributes = object.find("attributes");
+  if (attributes == object.end()) return example;
+  if (!attributes->is_object()) {
+    return LineError(line, "attributes",
+                     absl::StrCat("is ", attributes->type_name(), ", not an object"));
+  }
+  for (const auto& [name, value] : attributes->items()) {
+    DDPT_ASSIGN_OR_RETURN(example.attributes[name], StringField(*attributes, name, line));
+  }
   return example;
 }
 
@@ -143,6 +152,8 @@ absl::Status CheckExample(const TrainingExample& example, const DatasetFormat& f
                                  : alpaca ? "instruction"
                                           : format.instruction_field,
                                  line));
+  const absl::Status attributes = ValidateAttributes(example.attributes);
+  if (!attributes.ok()) return LineError(line, "attributes", std::string(attributes.message()));
   return CheckText(example.code, conala ? "snippet" : alpaca ? "output" : format.code_field, line);
 }
 
@@ -151,6 +162,9 @@ std::string Digest(const std::vector<TrainingExample>& examples) {
   for (const TrainingExample& example : examples) {
     sha.Update(absl::StrCat(example.instruction.size(), ":", example.instruction,
                             example.code.size(), ":", example.code));
+    for (const auto& [name, value] : example.attributes) {
+      sha.Update(absl::StrCat("+", name.size(), ":", name, value.size(), ":", value));
+    }
   }
   std::string hex;
   for (const unsigned char byte : sha.Finish())
@@ -210,7 +224,7 @@ std::vector<DistinctExample> DistinctExamples(const Dataset& dataset) {
   for (uint64_t i = 0; i < dataset.examples.size(); ++i) {
     std::string instruction = Sha256Hex(Normalised(dataset.examples[i].instruction));
     std::string whole = Sha256Hex(instruction + Normalised(dataset.examples[i].code));
-    if (!seen.insert(whole).second) continue;
+    if (!seen.insert(whole + AttributeText(dataset.examples[i].attributes)).second) continue;
     distinct.push_back({i, std::move(instruction), std::move(whole)});
   }
   return distinct;
@@ -317,8 +331,9 @@ absl::StatusOr<DataSplit> SplitDataset(const Dataset& train, const Dataset& vali
 std::string SerializeDataset(const Dataset& dataset) {
   std::string lines;
   for (const TrainingExample& example : dataset.examples) {
-    absl::StrAppend(
-        &lines, Json{{"instruction", example.instruction}, {"code", example.code}}.dump(), "\n");
+    Json object = {{"instruction", example.instruction}, {"code", example.code}};
+    if (!example.attributes.empty()) object["attributes"] = example.attributes;
+    absl::StrAppend(&lines, object.dump(), "\n");
   }
   return lines;
 }

@@ -6,13 +6,15 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/tuning/attributes.h"
 
 namespace ddpt {
 
-// One instruction and its reference code, both valid UTF-8.
+// One instruction and its reference code, valid UTF-8 all.
 struct TrainingExample {
   std::string instruction;
   std::string code;
+  Attributes attributes = {};  // of conditional tasks
 };
 
 struct Dataset {
@@ -25,7 +27,8 @@ struct DatasetFormat {
   enum class Kind {
     kDetect,  // from the first bytes: '[' is CoNaLa or CodeAlpaca by the first element's keys, else
               // JSON Lines
-    kJsonLines,   // one object a line; fields named below
+    kJsonLines,   // one object a line; fields named below, and "attributes", an object of strings,
+                  // where there are such
     kConala,      // JSON array: rewritten_intent (or intent where that is null), snippet
     kCodeAlpaca,  // JSON array: instruction, input (appended after a newline where not empty),
                   // output
@@ -49,8 +52,8 @@ absl::StatusOr<Dataset> ParseDataset(std::string_view bytes, const DatasetFormat
 absl::StatusOr<Dataset> MakeDataset(std::vector<TrainingExample> examples);
 
 // What is trained on and what is validated on: indices of examples. Texts that differ in
-// surrounding white space and line ends only are the same; of examples that are, the first one
-// counts.
+// surrounding white space and line ends only are the same; of examples that are, attributes
+// included, the first one counts.
 struct DataSplit {
   std::vector<uint64_t> train;
   std::vector<uint64_t> validation;
@@ -76,7 +79,8 @@ absl::StatusOr<DataSplit> SplitDataset(const Dataset& dataset, double share);
 // instruction with other code, as where a question has several answers, is only counted.
 absl::StatusOr<DataSplit> SplitDataset(const Dataset& train, const Dataset& validation);
 
-// JSON Lines with the fields "instruction" and "code"; ParseDataset reads it back to the same
+// JSON Lines with the fields "instruction", "code" and, of examples that have some, "attributes";
+// ParseDataset reads it back to the same
 // digest.
 std::string SerializeDataset(const Dataset& dataset);
 

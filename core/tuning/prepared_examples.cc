@@ -40,7 +40,7 @@ std::string KeyOf(const std::vector<uint32_t>& prefix, const EncodedExample& exa
                   bool conditional) {
   Sha256 hash;
   for (const std::vector<uint32_t>* ids :
-       {&prefix, &example.answer_ids, &example.instruction_ids}) {
+       {&prefix, &example.answer_ids, &example.instruction_ids, &example.attribute_ids}) {
     const uint64_t count = ids->size();
     hash.Update({reinterpret_cast<const char*>(&count), sizeof count});
     hash.Update({reinterpret_cast<const char*>(ids->data()), count * sizeof(uint32_t)});
@@ -50,6 +50,19 @@ std::string KeyOf(const std::vector<uint32_t>& prefix, const EncodedExample& exa
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<uint32_t>> EncodeAttributes(const LanguageModel& model,
+                                                       const Tokenizer& tokenizer,
+                                                       const Attributes& attributes) {
+  if (attributes.empty()) return std::vector<uint32_t>();
+  DDPT_ASSIGN_OR_RETURN(
+      std::vector<uint32_t> ids,
+      EncodeInstruction(tokenizer, model.geometry().habits, AttributeText(attributes)));
+  const auto limit = static_cast<size_t>(model.geometry().max_positions);
+  if (ids.size() <= limit) return ids;
+  return absl::InvalidArgumentError(
+      absl::StrCat("take ", ids.size(), " tokens, above the model's limit of ", limit));
+}
 
 absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& model,
                                                            const Tokenizer& tokenizer,
@@ -63,6 +76,12 @@ absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& 
                           EncodeInstruction(tokenizer, model.geometry().habits, text.instruction));
     DDPT_ASSIGN_OR_RETURN(example.answer_ids, tokenizer.Encode(text.code));
     example.answer_ids.push_back(model.geometry().end_token);
+    auto attributes = EncodeAttributes(model, tokenizer, text.attributes);
+    if (!attributes.ok()) {
+      return FieldError("data", absl::StrCat("example ", encoded.size() + 1, ": its attributes ",
+                                             attributes.status().message()));
+    }
+    example.attribute_ids = *std::move(attributes);
     DDPT_RETURN_IF_ERROR(CheckLength(model, example, encoded.size() + 1, context_length));
     encoded.push_back(std::move(example));
     PausePoint();
@@ -70,12 +89,15 @@ absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& 
   return encoded;
 }
 
-at::Tensor PooledInstruction(const LanguageModel& model,
-                             const std::vector<uint32_t>& instruction_ids) {
+at::Tensor PooledCondition(const LanguageModel& model, const std::vector<uint32_t>& instruction_ids,
+                           const std::vector<uint32_t>& attribute_ids) {
   const at::NoGradGuard no_grad;
-  const EncoderBatch input =
-      WithoutPrompt(model, PadIds({&instruction_ids, 1}, model.geometry().device));
-  return model.Encode(input.embeddings, input.mask).to(at::kFloat).mean(1).squeeze(0);
+  const auto pooled = [&](const std::vector<uint32_t>& ids) {
+    const EncoderBatch input = WithoutPrompt(model, PadIds({&ids, 1}, model.geometry().device));
+    return model.Encode(input.embeddings, input.mask).to(at::kFloat).mean(1).squeeze(0);
+  };
+  const at::Tensor of_instruction = pooled(instruction_ids);
+  return attribute_ids.empty() ? of_instruction : of_instruction + pooled(attribute_ids);
 }
 
 struct PreparedExamples::Prepared {
@@ -135,7 +157,9 @@ std::shared_ptr<const PreparedExamples::Prepared> PreparedExamples::Compute(
       BuildTargets({&prefix, 1}, {&example.answer_ids, 1}, model_->geometry().device);
   auto prepared = std::make_shared<Prepared>();
   prepared->trunk = model_->Trunk(targets.decoder_ids, targets.positions);
-  if (conditional_) prepared->condition = PooledInstruction(*model_, example.instruction_ids);
+  if (conditional_) {
+    prepared->condition = PooledCondition(*model_, example.instruction_ids, example.attribute_ids);
+  }
   return prepared;
 }
 
@@ -157,8 +181,10 @@ int64_t PreparedExamples::AnswerTokens(const std::vector<uint64_t>& indices) con
 at::Tensor PreparedExamples::Conditions(const std::vector<uint64_t>& indices) {
   std::vector<at::Tensor> rows;
   for (const uint64_t index : indices) {
-    rows.push_back(conditional_ ? Get(index)->condition
-                                : PooledInstruction(*model_, examples_[index].instruction_ids));
+    const EncodedExample& example = examples_[index];
+    rows.push_back(conditional_
+                       ? Get(index)->condition
+                       : PooledCondition(*model_, example.instruction_ids, example.attribute_ids));
   }
   return at::stack(rows);
 }

@@ -21,19 +21,28 @@ class TrunkFile;
 struct EncodedExample {
   std::vector<uint32_t> instruction_ids;
   std::vector<uint32_t> answer_ids;
+  std::vector<uint32_t> attribute_ids = {};
 };
 
+// Token ids of AttributeText; none for no attributes. INVALID_ARGUMENT, without a field, where they
+// are above the model's positions.
+absl::StatusOr<std::vector<uint32_t>> EncodeAttributes(const LanguageModel& model,
+                                                       const Tokenizer& tokenizer,
+                                                       const Attributes& attributes);
+
 // Tokenises all examples. INVALID_ARGUMENT names the example (from 1), its length and the model's
-// positions where `context_length` vectors in the encoder and the example do not fit.
+// positions where `context_length` vectors in the encoder and the example, or its attributes, do
+// not fit.
 absl::StatusOr<std::vector<EncodedExample>> EncodeExamples(const LanguageModel& model,
                                                            const Tokenizer& tokenizer,
                                                            const Dataset& dataset,
                                                            int64_t context_length);
 
-// Mean over the tokens of the frozen encoder's states for the instruction alone: [C], C the
-// encoder's width, float32. What conditional denoisers are conditioned on ("encoder_mean").
-at::Tensor PooledInstruction(const LanguageModel& model,
-                             const std::vector<uint32_t>& instruction_ids);
+// What conditional denoisers are conditioned on ("encoder_mean"): the mean over the tokens of the
+// frozen encoder's states for the instruction alone, and, where there are attributes, that for them
+// alone added to it: [C], C the encoder's width, float32.
+at::Tensor PooledCondition(const LanguageModel& model, const std::vector<uint32_t>& instruction_ids,
+                           const std::vector<uint32_t>& attribute_ids);
 
 // Where the constants of examples are kept: in memory up to a budget, then in a file where there is
 // one, which must outlive who uses it.

@@ -17,6 +17,7 @@
 #include "core/model/batch.h"
 #include "core/model/language_model.h"
 #include "core/model/prefixes.h"
+#include "core/tuning/attributes.h"
 #include "core/tuning/black_box_tuner.h"
 #include "core/tuning/context.h"
 #include "core/tuning/gradient_tuner.h"
@@ -44,6 +45,15 @@ at::Tensor NllOfEach(const PreparedExamples::Losses& scored) {
   return -(scored.log_probs.detach() * scored.mask).sum(1).to(at::kFloat);
 }
 
+DenoiserSpec SpecOf(const TuningOptions& options, const LanguageModel& model,
+                    const std::set<std::string>& attribute_names) {
+  DenoiserSpec spec = TunedSpec(options, PromptWidth(options, model.geometry()), model.digest());
+  if (options.conditional && !attribute_names.empty()) {
+    spec.extra[kAttributeNames] = JoinNames(attribute_names);
+  }
+  return spec;
+}
+
 std::string HexDouble(double value) { return absl::StrFormat("%a", value); }
 
 }  // namespace
@@ -55,6 +65,10 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const L
   if (data.train.empty()) return FieldError("data", "holds no training examples");
   if (data.validation.empty()) return FieldError("data", "holds no validation examples");
   if (data.context_ids.empty()) return FieldError("options.context_text", "holds no tokens");
+  if (options.conditional && data.attribute_names.size() > kMaxAttributes) {
+    return FieldError("data", absl::StrCat("has attributes of ", data.attribute_names.size(),
+                                           " names, above the limit of ", kMaxAttributes));
+  }
   DDPT_RETURN_IF_ERROR(FitTuning(options, model->geometry()));
   const Tensor context = data.start.data.empty()
                              ? StartingContext(*model, options, data.context_ids, data.train)
@@ -69,9 +83,8 @@ Trainer::Trainer(std::shared_ptr<const LanguageModel> model, const TuningOptions
     : model_(std::move(model)),
       options_(options),
       limits_(MicroBatchLimitsFor(model_->geometry(), options.micro_batch_size)),
-      network_(TunedSpec(options, PromptWidth(options, model_->geometry()), model_->digest()),
-               context, options.seed, model_->geometry().device,
-               EncoderOf(options, model_->geometry().encoder.width)),
+      network_(SpecOf(options, *model_, data.attribute_names), context, options.seed,
+               model_->geometry().device, EncoderOf(options, model_->geometry().encoder.width)),
       train_(model_, std::move(data.train), options.conditional,
              {trunks.memory_bytes / 4 * 3, trunks.file}),
       validation_(model_, std::move(data.validation), options.conditional,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Where drawing prompts could pay: one task whose instructions have several right answers, each in a style of its own,
-and a user who wants one of the styles and has a few examples of it. Through the RPCs only.
+and a user who wants one of the styles and has a few examples of it, or its name. Through the RPCs only.
 
     several_styles.py --cells DIR [--seeds N] [--examples N] [--best-of N] [--tests N] [--report]
 
@@ -8,7 +8,8 @@ Five styles of deploy/tiny, the same instructions in each. The task is trained o
 draws an example, by DDPT as in Eq. 3, by GENERATOR and by prompt tuning, with equal optimizer steps. The user of a style
 draws as many prompts as --best-of says and keeps the one under which her examples have the lowest NLL. Beside it:
 prompt tuning on her examples alone, from a text and from the task's prompt; prompt tuning on all examples of the style,
-which nobody has who has only a few; and the best of five prompts, one tuned for each style, chosen as the draws are.
+which nobody has who has only a few; and the best of five prompts, one tuned for each style, chosen as the draws are. And
+conditional tasks, trained on all examples with the style's name as an attribute, of which the user names hers.
 
 Settings were chosen on the validation split. Test examples are the first of the test split, which was looked at while other settings were chosen; hers the first of the
 validation split that follow those which the task is validated on. Prints a table in Markdown, means over users and
@@ -35,10 +36,11 @@ JOINT = {
     "GENERATOR": ("--method", "generator"),
     "prompt tuning": ("--method", "prompt_tuning"),
 }
+TOLD = {"DDPT, told the style": ("--method", "ddpt", "--conditional"), "GENERATOR, told the style": ("--method", "generator", "--conditional")}
 FEW = {"prompt tuning on her examples": (), "the task's prompt, tuned on her examples": ("start",)}
 OWN = "prompt tuning on the style"
 BANK = "best of the five styles' prompts"
-KINDS = ["none", *JOINT, *FEW, BANK, OWN]
+KINDS = ["none", *JOINT, *TOLD, *FEW, BANK, OWN]
 MAX_PROMPT_RMS = 4
 
 
@@ -52,10 +54,10 @@ def part(name, rows):
     return path
 
 
-def joint(split, count=None):
+def joint(split, told, count=None):
     """The first instructions of the split, all of them by default, in every style."""
-    by_style = [lines(style, split)[:count] for style in STYLES]
-    return part(f"all.{split}", [row for rows in zip(*by_style, strict=True) for row in rows])
+    by_style = [[row | {"attributes": {"style": style}} if told else row for row in lines(style, split)[:count]] for style in STYLES]
+    return part(f"all.{split}.{told}", [row for rows in zip(*by_style, strict=True) for row in rows])
 
 
 def hers(style, count):
@@ -78,10 +80,11 @@ class Cells:
         return name
 
     def joint_task(self, kind, seed):
-        flags = [*JOINT[kind], *(("--draws", DRAWS) if "several" in kind else ())]
+        told = kind in TOLD
+        flags = [*(JOINT | TOLD)[kind], *(("--draws", DRAWS) if "several" in kind else ())]
         served = ["--validation-steps", SAMPLING_STEPS]
-        return self.train_once(table.name_of(kind, seed), flags, seed, STEPS, "--batch-size", BATCH, *served, "--data", joint("train"),
-                               "--validation-data", joint("validation", VALIDATION))
+        return self.train_once(table.name_of(kind, seed), flags, seed, STEPS, "--batch-size", BATCH, *served, "--data", joint("train", told),
+                               "--validation-data", joint("validation", told, VALIDATION))
 
     def style_task(self, style, seed):
         return self.train_once(table.name_of("style", style, seed), ("--method", "prompt_tuning"), seed, STYLE_STEPS,
@@ -114,6 +117,8 @@ class Cells:
         if kind in JOINT:
             task = self.joint_task(kind, seed)
             return self.best_draw(style, task) if kind.startswith("DDPT") else of(task)
+        if kind in TOLD:
+            return *of(self.joint_task(kind, seed)), "--attribute", f"style={style}"
         if kind in FEW:
             return of(self.few(style, seed, FEW[kind]))
         if kind == BANK:

@@ -56,6 +56,21 @@ TEST(DatasetTest, DigestSeparatesTheTexts) {
   EXPECT_NE(MakeDataset({{"ab", "c"}})->digest, MakeDataset({{"a", "bc"}})->digest);
 }
 
+TEST(DatasetTest, ReadsAttributes) {
+  const auto dataset = ParseDataset(
+      R"({"instruction": "i", "code": "c", "attributes": {"style": "plain", "lang": "py"}})", {});
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ(dataset->examples[0].attributes, (Attributes{{"lang", "py"}, {"style", "plain"}}));
+  EXPECT_EQ(ParseDataset(SerializeDataset(*dataset), {})->digest, dataset->digest);
+}
+
+TEST(DatasetTest, DigestCoversAttributes) {
+  const std::string none = MakeDataset({{"i", "c"}})->digest;
+  const std::string plain = MakeDataset({{"i", "c", {{"style", "plain"}}}})->digest;
+  EXPECT_NE(none, plain);
+  EXPECT_NE(plain, MakeDataset({{"i", "c", {{"style", "typed"}}}})->digest);
+}
+
 struct Malformed {
   const char* name;
   std::string bytes;
@@ -112,6 +127,12 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"LongCode",
                   "{\"instruction\": \"i\", \"code\": \"" + std::string(65'537, 'x') + "\"}",
                   "line 1", "'code': 65537 bytes"},
+        Malformed{"AttributesAreList",
+                  "{\"instruction\": \"i\", \"code\": \"c\", \"attributes\": [\"s\"]}", "line 1",
+                  "'attributes': is array"},
+        Malformed{"AttributeIsNumber",
+                  "{\"instruction\": \"i\", \"code\": \"c\", \"attributes\": {\"s\": 1}}", "line 1",
+                  "'s': is number"},
         Malformed{"NulByte", "{\"instruction\": \"i\\u0000\", \"code\": \"c\"}", "line 1",
                   "'instruction': contains a NUL"},
         Malformed{"InvalidUtf8", "{\"instruction\": \"\xff\", \"code\": \"c\"}", "line 1", "UTF-8"},
@@ -182,6 +203,14 @@ TEST(DatasetSplitTest, UsesExamplesThatDifferInSurroundingSpaceAndLineEndsOnce) 
   used.insert(used.end(), split->validation.begin(), split->validation.end());
   std::ranges::sort(used);
   EXPECT_THAT(used, ElementsAre(0, 1, 3));
+}
+
+TEST(DatasetSplitTest, ExamplesOfOtherAttributesAreNotTheSame) {
+  const auto dataset = MakeDataset({{"a", "x", {{"style", "plain"}}},
+                                    {"a", "x", {{"style", "typed"}}},
+                                    {"a", "x", {{"style", "plain"}}},
+                                    {"b", "y"}});
+  EXPECT_EQ(SplitDataset(*dataset, 0.5)->duplicates, 1u);
 }
 
 TEST(DatasetSplitTest, KeepsAllCodesOfAnInstructionOnOneSide) {

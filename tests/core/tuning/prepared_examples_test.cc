@@ -27,6 +27,28 @@ TEST(PreparedExamplesTest, InstructionsAreEncodedAsTheModelsHabitsHaveThem) {
   EXPECT_NE(encoded->front().instruction_ids, tokenizer->Encode("add").value());
 }
 
+TEST(PreparedExamplesTest, AttributesAddTheirOwnMeanToTheCondition) {
+  const Golden golden = Golden::Load("codet5p_wide");
+  const std::vector<uint32_t>&instruction = golden.instructions[0], &other = golden.instructions[1];
+  const auto pooled = [&](const std::vector<uint32_t>& ids) {
+    return PooledCondition(*golden.model, ids, {});
+  };
+  const at::Tensor both = PooledCondition(*golden.model, instruction, other);
+  EXPECT_TRUE(both.equal(pooled(instruction) + pooled(other)));
+  PreparedExamples examples(golden.model, {{instruction, golden.answers[0], other}},
+                            /*conditional=*/true, {});
+  EXPECT_TRUE(examples.Conditions({0})[0].equal(both));
+}
+
+TEST(PreparedExamplesTest, AttributesAreEncodedAsLines) {
+  const std::string directory = std::string(DDPT_TEST_DATA) + "/codet5p_wide";
+  const auto tokenizer = Tokenizer::Load(directory).value();
+  const auto model = LoadLanguageModel(directory, {}).value();
+  const Dataset dataset = MakeDataset({{"add", "x = 1", {{"b", "2"}, {"a", "1"}}}}).value();
+  EXPECT_EQ(EncodeExamples(*model, *tokenizer, dataset, 3)->front().attribute_ids,
+            tokenizer->Encode("a: 1\nb: 2\n").value());
+}
+
 // The golden checkpoint's examples under its prompt, kept as `storage` says.
 class StoredTrunksTest : public testing::TestWithParam<const char*> {
  protected:
