@@ -147,6 +147,12 @@ TEST(CommandLineUsageTest, UnknownWordsAreErrorsThatListTheKnown) {
   EXPECT_THAT(outcome.err, HasSubstr("dpm_solver_pp_2m"));
 }
 
+TEST(CommandLineUsageTest, AnAttributeHasANameAndAValue) {
+  const Outcome outcome = Ddpt({"generate", "x", "--task", "a", "--attribute", "house"});
+  EXPECT_EQ(outcome.code, kExitUsage);
+  EXPECT_THAT(outcome.err, HasSubstr("house is not NAME=VALUE"));
+}
+
 TEST(CommandLineUsageTest, OnePromptAtMost) {
   EXPECT_EQ(Ddpt({"score", "x", "--code", "y", "--task", "a", "--prompt-text", "b"}).code,
             kExitUsage);
