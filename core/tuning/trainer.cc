@@ -45,6 +45,29 @@ at::Tensor NllOfEach(const PreparedExamples::Losses& scored) {
   return -(scored.log_probs.detach() * scored.mask).sum(1).to(at::kFloat);
 }
 
+// The draws of the one prompt that all examples have.
+std::vector<PromptDraw> DrawsOfAll(int64_t count) {
+  std::vector<PromptDraw> draws(count);
+  for (int64_t draw = 0; draw < count; ++draw) draws[draw].number = draw;
+  return draws;
+}
+
+// Of the prompts of these examples, each under its condition: of each draw in turn.
+std::vector<PromptDraw> DrawsOfEach(PreparedExamples& examples,
+                                    const std::vector<uint64_t>& indices, int64_t count) {
+  std::vector<std::vector<float>> conditions;
+  for (const uint64_t index : indices) {
+    conditions.push_back(FromTorch(examples.Conditions({index})).data);
+  }
+  std::vector<PromptDraw> draws;
+  for (int64_t draw = 0; draw < count; ++draw) {
+    for (size_t i = 0; i < indices.size(); ++i) {
+      draws.push_back({draw * examples.size() + indices[i], conditions[i]});
+    }
+  }
+  return draws;
+}
+
 DenoiserSpec SpecOf(const TuningOptions& options, const LanguageModel& model,
                     const std::set<std::string>& attribute_names) {
   DenoiserSpec spec = TunedSpec(options, PromptWidth(options, model.geometry()), model.digest());
@@ -192,22 +215,13 @@ absl::StatusOr<ValidationReport> Trainer::Measure(const std::shared_ptr<const De
   }
   DDPT_ASSIGN_OR_RETURN(const auto engine, LatentEngine::Create(denoiser));
   const std::string& device = model_->geometry().device;
-  // Of each draw in turn the prompts of these examples, or the one of all.
-  const uint64_t apart = spec.condition_width > 0 ? validation_.size() : 1;
-  const auto sample = [&](const std::vector<uint64_t>& examples) {
-    std::vector<PromptDraw> draws;
-    for (int64_t draw = 0; draw < options_.draws; ++draw) {
-      if (apart == 1) draws.push_back({static_cast<uint64_t>(draw), {}});
-      for (size_t i = 0; apart > 1 && i < examples.size(); ++i) {
-        draws.push_back(
-            {draw * apart + examples[i], FromTorch(validation_.Conditions({examples[i]})).data});
-      }
-    }
+  const bool conditional = spec.condition_width > 0;
+  const auto sample = [&](const std::vector<PromptDraw>& draws) {
     return SamplePrompts(engine, options, kValidationSeed, draws, stop);
   };
-  std::vector<Tensor> served;
-  if (apart == 1) {
-    DDPT_ASSIGN_OR_RETURN(served, sample({}));
+  std::vector<Tensor> served;  // of each draw in turn, the one of all examples or those of a piece
+  if (!conditional) {
+    DDPT_ASSIGN_OR_RETURN(served, sample(DrawsOfAll(options_.draws)));
   }
   const std::span<const float> context = denoiser->context();
   const at::Tensor plain =
@@ -219,8 +233,8 @@ absl::StatusOr<ValidationReport> Trainer::Measure(const std::shared_ptr<const De
   limits.rows = std::min(limits.rows, kValidationBatch);
   for (const auto& piece : MicroBatches(validation_.Lengths(all), limits)) {
     const std::vector<uint64_t> indices(piece.begin(), piece.end());
-    if (apart > 1) {
-      DDPT_ASSIGN_OR_RETURN(served, sample(indices));
+    if (conditional) {
+      DDPT_ASSIGN_OR_RETURN(served, sample(DrawsOfEach(validation_, indices, options_.draws)));
     }
     const auto without = validation_.Score(indices, {});
     const at::Tensor mask = without.mask.to(at::kDouble), q = without.logits.log_softmax(-1);
@@ -229,7 +243,7 @@ absl::StatusOr<ValidationReport> Trainer::Measure(const std::shared_ptr<const De
       if (stop.stopped()) return stop.status();
       std::vector<at::Tensor> rows;
       for (size_t i = 0; i < indices.size(); ++i) {
-        rows.push_back(ToTorch(served[apart == 1 ? draw : draw * indices.size() + i], device));
+        rows.push_back(ToTorch(served[conditional ? draw * indices.size() + i : draw], device));
       }
       const at::Tensor prompts = at::stack(rows);
       const auto with = validation_.Score(indices, prompts);
