@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/tuning/attributes.h"
 #include "nlohmann/json.hpp"
 
 namespace ddpt {
@@ -259,8 +260,11 @@ absl::StatusOr<TaskVersion> TaskCatalog::Import(const std::string& task, std::st
                                                 const std::string& validation_digest) {
   DDPT_ASSIGN_OR_RETURN(const auto denoiser, Denoiser::Parse(file, "denoiser file"));
   DenoiserSpec spec = denoiser->spec();
-  spec.extra.clear();
+  const std::map<std::string, std::string> extra = std::exchange(spec.extra, {});
   std::map<std::string, std::string> attributes = ToMetadata(spec);
+  if (const auto names = extra.find(kAttributeNames); names != extra.end()) {
+    attributes.insert(*names);
+  }
   if (!validation_digest.empty()) attributes[kValidationDigest] = validation_digest;
   DDPT_ASSIGN_OR_RETURN(TaskVersion version,
                         registry_.ImportVersion(task, file, attributes, promotion));

@@ -7,6 +7,7 @@
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "core/diffusion/denoiser_spec.h"
+#include "core/tuning/attributes.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/convert.h"
 
@@ -16,20 +17,18 @@ namespace {
 constexpr size_t kVersionLimit = 100;
 constexpr char kMetricPrefix[] = "metric.";
 
-using Attributes = std::map<std::string, std::string>;
-
-std::string Word(const Attributes& attributes, const char* key) {
+std::string Word(const std::map<std::string, std::string>& attributes, const char* key) {
   const auto found = attributes.find(key);
   return found == attributes.end() ? "" : found->second;
 }
 
-uint32_t Number(const Attributes& attributes, const char* key) {
+uint32_t Number(const std::map<std::string, std::string>& attributes, const char* key) {
   uint32_t value = 0;
   return absl::SimpleAtoi(Word(attributes, key), &value) ? value : 0;
 }
 
 void FillVersion(const TaskVersion& version, v1::TaskVersion* out) {
-  const Attributes& attributes = version.attributes;
+  const std::map<std::string, std::string>& attributes = version.attributes;
   out->set_version(version.version);
   out->set_denoiser_digest(version.digest);
   if (const auto reading = ParseReading(Word(attributes, "reading"))) {
@@ -45,6 +44,9 @@ void FillVersion(const TaskVersion& version, v1::TaskVersion* out) {
   using google::protobuf::util::TimeUtil;
   *out->mutable_create_time() = TimeUtil::MicrosecondsToTimestamp(version.created_at_micros);
   out->set_size_bytes(version.size_bytes);
+  for (const std::string& name : SplitNames(Word(attributes, kAttributeNames))) {
+    out->add_attribute_names(name);
+  }
   for (const auto& [key, value] : attributes) {
     absl::string_view name = key;
     double figure = 0;

@@ -89,7 +89,7 @@ class Cells:
     def style_task(self, style, seed):
         return self.train_once(table.name_of("style", style, seed), ("--method", "prompt_tuning"), seed, STYLE_STEPS,
                                "--data", table.corpus(style, "train"),
-                               "--validation-data", part(f"{style}.validation", lines(style, "validation")[:VALIDATION]))
+                               "--validation-data", part(f"{style}.chosen_by", lines(style, "validation")[:VALIDATION]))
 
     def best_draw(self, style, task):
         """The draw under which her examples are likeliest."""

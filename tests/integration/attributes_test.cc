@@ -95,6 +95,13 @@ TEST_F(AttributesTest, ATaskTrainedWithoutThemTakesNoNotice) {
   EXPECT_EQ(PromptIn("plain"), PromptIn(""));
 }
 
+TEST_F(AttributesTest, AVersionTellsTheNames) {
+  Train();
+  const auto task = server_->GetTask(Name());
+  ASSERT_TRUE(task.ok()) << task.status();
+  EXPECT_THAT(task->versions(0).attribute_names(), testing::ElementsAre("style"));
+}
+
 TEST_F(AttributesTest, APromptInWordsHasNone) {
   grpc::ClientContext context;
   v1::ScoreRequest request;
