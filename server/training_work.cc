@@ -68,6 +68,10 @@ absl::StatusOr<Trainer::Data> Encode(const TrainingResources& resources, const T
       data.attribute_names.insert(name);
     }
   }
+  if (plan.options.conditional && data.attribute_names.size() > kMaxAttributes) {
+    return FieldError("data", absl::StrCat("has attributes of ", data.attribute_names.size(),
+                                           " names, above the limit of ", kMaxAttributes));
+  }
   if (texts.validation) {
     DDPT_ASSIGN_OR_RETURN(encoded, EncodeExamples(model, tokenizer, *texts.validation, context));
   }

@@ -10,9 +10,9 @@
 namespace ddpt::cuda {
 namespace {
 
-constexpr int kGroups = 4;  // of heads, as codet5p::kGroups
-constexpr int kSlots = 2;   // of keys and values that a warp has asked for
-constexpr int kSlotBytes = 2816;
+constexpr int kGroups = 4;        // of heads, as codet5p::kGroups
+constexpr int kSlots = 2;         // of keys and values that a warp has asked for
+constexpr int kSlotBytes = 2816;  // with Present as much as fits beside two other blocks
 constexpr int kPastBytes = kWarps * kSlots * kSlotBytes;
 constexpr int kTogether = 8;  // lanes that make a score
 static_assert(2 * kMaxHeadWidth * sizeof(float) <= kSlotBytes);

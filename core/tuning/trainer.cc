@@ -88,10 +88,6 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const L
   if (data.train.empty()) return FieldError("data", "holds no training examples");
   if (data.validation.empty()) return FieldError("data", "holds no validation examples");
   if (data.context_ids.empty()) return FieldError("options.context_text", "holds no tokens");
-  if (options.conditional && data.attribute_names.size() > kMaxAttributes) {
-    return FieldError("data", absl::StrCat("has attributes of ", data.attribute_names.size(),
-                                           " names, above the limit of ", kMaxAttributes));
-  }
   DDPT_RETURN_IF_ERROR(FitTuning(options, model->geometry()));
   const Tensor context = data.start.data.empty()
                              ? StartingContext(*model, options, data.context_ids, data.train)

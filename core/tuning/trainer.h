@@ -62,12 +62,11 @@ class Trainer {
     std::vector<EncodedExample> validation;
     std::vector<uint32_t> context_ids;  // of the text of ContextStart::kText
     Tensor start = {};  // E, [n, w], where it is given; without elements: StartingContext
-    std::set<std::string> attribute_names = {};  // of the training examples
+    std::set<std::string> attribute_names = {};  // of the training examples, kMaxAttributes at most
   };
 
   // `trunks` is for training (three quarters of the memory) and validation together.
-  // INVALID_ARGUMENT: what ValidateTuning refuses, no examples, an empty context, more than
-  // kMaxAttributes names.
+  // INVALID_ARGUMENT: what ValidateTuning refuses, no examples, an empty context.
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(std::shared_ptr<const LanguageModel> model,
                                                          const TuningOptions& options, Data data,
                                                          const TrunkStorage& trunks = {});

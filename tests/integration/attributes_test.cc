@@ -102,6 +102,23 @@ TEST_F(AttributesTest, AVersionTellsTheNames) {
   EXPECT_THAT(task->versions(0).attribute_names(), testing::ElementsAre("style"));
 }
 
+TEST_F(AttributesTest, AllExamplesTogetherHaveALimitOfNames) {
+  v1::TrainRequest request = Small();
+  request.mutable_options()->set_conditional(true);
+  for (int i = 0; i < request.examples().examples_size(); ++i) {
+    v1::Example& example = *request.mutable_examples()->mutable_examples(i);
+    for (char name = 'a'; name < 'c'; ++name) {
+      (*example.mutable_attributes())[name + std::to_string(i)] = "x";
+    }
+  }
+  request.mutable_validation_examples()->add_examples()->set_instruction(kInstruction);
+  request.mutable_validation_examples()->mutable_examples(0)->set_code("return b + 1");
+  const auto refused = client_->Train(request);
+  EXPECT_EQ(FieldOf(refused.status()), "data") << refused.status();
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("20 names, above the limit of 16"));
+}
+
 TEST_F(AttributesTest, APromptInWordsHasNone) {
   grpc::ClientContext context;
   v1::ScoreRequest request;
