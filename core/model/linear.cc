@@ -16,8 +16,10 @@ namespace {
 
 // Multiply-adds of a slice: 10 ms on one core or less.
 constexpr int64_t kSliceMultiplyAdds = 300'000'000;
+// Rows from which widening the weights, for LibTorch to multiply them in float32, pays.
+constexpr int64_t kManyRows = 64;
 
-// x [rows, in] in float32 or bfloat16 -> [rows, out] in the same.
+// x [rows, in] -> [rows, out] in the same dtype.
 at::Tensor Multiply(const ModelKernels& kernels, const MatrixView& matrix, const at::Tensor& x) {
   const at::Tensor in = x.to(at::kFloat).contiguous();
   const int64_t rows = in.size(0), inputs = in.size(1);
@@ -76,20 +78,28 @@ MatrixView Linear::view() const {
           static_cast<size_t>(weight_.size(0))};
 }
 
-const ModelKernels* Linear::KernelsFor(const at::Tensor& x) const {
-  // LibTorch multiplies large bfloat16 matrices faster.
-  if (!x.is_cpu() || type() == MatrixType::kBfloat16 || x.numel() == 0) return nullptr;
-  const bool differentiate =
-      at::GradMode::is_enabled() &&
-      (x.requires_grad() || weight_.requires_grad() || (bias_.defined() && bias_.requires_grad()));
-  return differentiate ? nullptr : BestModelKernels();
+bool Linear::WidensFor(const at::Tensor& x) const {
+  if (!x.is_cpu() || x.numel() == 0 || type() == MatrixType::kFloat32) return false;
+  if (type() == MatrixType::kBfloat16 && Avx512Bf16ModelKernels() != nullptr) return false;
+  return !at::GradMode::is_enabled() || !(x.requires_grad() || weight_.requires_grad() ||
+                                          (bias_.defined() && bias_.requires_grad()));
+}
+
+at::Tensor Linear::MultiplyWidened(const at::Tensor& x) const {
+  at::Tensor y = at::linear(x.to(at::kFloat), weight_.to(at::kFloat));
+  if (scale_.defined()) y.mul_(scale_floats_);
+  if (bias_.defined()) y.add_(bias_floats_);
+  return y.to(x.scalar_type());
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  if (const ModelKernels* const kernels = KernelsFor(x)) {
+  if (WidensFor(x)) {
+    const at::Tensor rows = x.reshape({-1, x.size(-1)});
+    const ModelKernels* const kernels = rows.size(0) < kManyRows ? BestModelKernels() : nullptr;
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = weight_.size(0);
-    return Multiply(*kernels, view(), x.reshape({-1, x.size(-1)})).view(shape);
+    return (kernels != nullptr ? Multiply(*kernels, view(), rows) : MultiplyWidened(rows))
+        .view(shape);
   }
   if (!scale_.defined()) return at::linear(x, weight_, bias_);
   const at::Tensor y = at::linear(x, weight_.to(x.scalar_type())) * scale_;

@@ -11,9 +11,10 @@
 namespace ddpt {
 
 // y = x W^T + b, with W in the dtype of x or in int8 with one bfloat16 scale an output (then x and
-// y are bfloat16). On a processor, where nothing is to be differentiated, a row of y is the same
-// bits whatever rows there are besides, but for bfloat16 weights. Differentiable with respect to x,
-// and to W and b where they are floating and require it. Shares the memory of the weights.
+// y are bfloat16). On a processor, where nothing is to be differentiated, int8, and bfloat16 where
+// the processor does not multiply such, goes through ModelKernels where rows are few, else as
+// float32 through LibTorch, which holds so many weights for that long. Differentiable with respect
+// to x, and to W and b where they are floating and require it. Shares the memory of the weights.
 // Thread-safe.
 class Linear {
  public:
@@ -39,8 +40,10 @@ class Linear {
   at::Tensor InSlices(const at::Tensor& x) const;
 
  private:
-  // Those that give this product fastest; null where LibTorch does, or has to differentiate.
-  const ModelKernels* KernelsFor(const at::Tensor& x) const;
+  // Whether weights of fewer bits than float32 are widened on their way, which LibTorch does not.
+  bool WidensFor(const at::Tensor& x) const;
+  // By LibTorch in float32, with weights widened for this call.
+  at::Tensor MultiplyWidened(const at::Tensor& x) const;
   // Of the outputs first..first+count-1.
   Linear Slice(int64_t first, int64_t count) const;
 

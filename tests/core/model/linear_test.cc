@@ -97,13 +97,19 @@ TEST_F(Int8LinearTest, SlicesHaveTheirScales) {
   EXPECT_LT(Difference(Linear(weights, "map").InSlices(x), whole), 0.01);
 }
 
-TEST(LinearTest, NeighboursChangeNoBitOnAProcessor) {
+// Few rows and many, which take different ways.
+TEST(LinearTest, Bfloat16WeightsAreThoseOfTheProduct) {
   at::manual_seed(1);
-  const StateDict weights = {{"map.weight", at::randn({40, 70})}, {"map.bias", at::randn({40})}};
-  const Linear map(weights, "map");
-  const at::Tensor x = at::randn({200, 70});
-  if (BestModelKernels() == nullptr) GTEST_SKIP() << "LibTorch multiplies here";
-  EXPECT_TRUE(at::equal(map(x).narrow(0, 0, 1), map(x.narrow(0, 0, 1))));
+  const StateDict weights = {{"map.weight", at::randn({40, 70}).to(at::kBFloat16)},
+                             {"map.bias", at::randn({40}).to(at::kBFloat16)}};
+  for (const int64_t rows : {3, 200}) {
+    const at::Tensor x = at::randn({rows, 70}).to(at::kBFloat16);
+    const at::Tensor exact = at::linear(x.to(at::kFloat), weights.at("map.weight").to(at::kFloat),
+                                        weights.at("map.bias").to(at::kFloat));
+    EXPECT_LT(Difference(Linear(weights, "map")(x).to(at::kFloat), exact),
+              0.01 * exact.abs().max().item<double>())
+        << rows;
+  }
 }
 
 TEST(LinearTest, FloatingWeightsAreMultipliedAsTheyAre) {
