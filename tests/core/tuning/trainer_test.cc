@@ -179,6 +179,23 @@ TEST(TrainerConditionTest, ConditionalDenoisersTrainAndResume) {
   EXPECT_EQ(Sha256Hex(resumed->SaveState()), Sha256Hex(unbroken->SaveState()));
 }
 
+// GENERATOR's prompts are a function of the condition alone, so a copy of the example changes
+// nothing.
+TEST(TrainerConditionTest, ASingleValidationExampleHasItsCondition) {
+  TuningOptions options = SmallOptions(Method::kGenerator);
+  options.conditional = true;
+  const auto trained_beside = [&](std::vector<EncodedExample> validation) {
+    auto trainer = Trainer::Create(
+        TinyModel(), options,
+        {.train = Examples(20, 0), .validation = std::move(validation), .context_ids = {2, 4}});
+    EXPECT_TRUE(trainer.ok()) << trainer.status();
+    RunTo(**trainer, options.steps);
+    return (*trainer)->Validate()->nll;
+  };
+  const EncodedExample example = Examples(1, 3).front();
+  EXPECT_NEAR(trained_beside({example}), trained_beside({example, example}), 1e-6);
+}
+
 // Pieces change nothing but rounding.
 TEST_P(TrainerTest, AStepInPiecesIsThatOfTheWholeBatch) {
   TuningOptions pieces = GetParam();
