@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import time
+import urllib.request
 
 import prompt_table as table
 
@@ -41,15 +42,18 @@ def load(instructions, tokens):
     return first, gaps
 
 
-def steps(job):
-    return table.read_lines(table.ddpt("--json", "jobs", "get", job))[0]["step"]
+def steps():
+    """Optimizer steps that the server has done; a job's own count is that of its last checkpoint."""
+    with urllib.request.urlopen(f"http://{os.environ['DDPT_METRICS']}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("ddpt_train_steps_total"))
 
 
-def steps_while(job, action):
-    """Optimizer steps a second of the job while the action runs, and what it returns."""
-    before, began = int(steps(job)), time.perf_counter()
+def steps_while(action):
+    """Optimizer steps a second while the action runs, and what it returns."""
+    before, began = steps(), time.perf_counter()
     result = action()
-    return (int(steps(job)) - before) / (time.perf_counter() - began), result
+    return (steps() - before) / (time.perf_counter() - began), result
 
 
 def print_row(name, first, gaps, rate):
@@ -73,10 +77,10 @@ def main():
     without = load(instructions, options.tokens)
     print_row("without a job", *without, "–")
     job = table.read_lines(table.ddpt("--json", "train", "beside", "--data", data, "--operation-id", "beside", "--steps", 1_000_000))[0]["job_id"]
-    while int(steps(job)) == 0:
+    while steps() == 0:
         time.sleep(0.1)
-    alone, _ = steps_while(job, lambda: time.sleep(10))
-    beside, with_job = steps_while(job, lambda: load(instructions, options.tokens))
+    alone, _ = steps_while(lambda: time.sleep(10))
+    beside, with_job = steps_while(lambda: load(instructions, options.tokens))
     print_row("beside a job", *with_job, f"{beside:.1f} (alone {alone:.1f})")
     later = 1e3 * (percentile(with_job[0], 0.99) - percentile(without[0], 0.99))
     print(f"\np99: first token {later:+.1f} ms, between tokens {percentile(with_job[1], 0.99) / percentile(without[1], 0.99):.2f}x")
