@@ -6,6 +6,7 @@
 
 #include "core/base/tensor.h"
 #include "core/text/unicode.h"
+#include "tests/device.h"
 #include "tests/integration/code_fixture.h"
 
 namespace ddpt {
@@ -303,6 +304,7 @@ TEST_F(GenerateTest, BadFieldsAreNamedWithTheirLimits) {
 }
 
 TEST_F(GenerateTest, AnInstructionThatComesAgainIsFoundInTheCache) {
+  if (TestDevice() != "cpu") GTEST_SKIP() << "only on a processor";
   const std::vector<uint32_t> first = Tokens(Request(10));
   v1::GenerateRequest prompted = Request(10);
   prompted.mutable_prompt()->set_task("small");

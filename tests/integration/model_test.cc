@@ -4,7 +4,6 @@
 #include "client/client.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "tests/device.h"
 #include "tests/integration/code_fixture.h"
 #include "tests/integration/model_fixture.h"
 
@@ -35,7 +34,7 @@ TEST_F(ModelTest, TellsTheGeometry) {
   EXPECT_EQ(info->vocabulary_size(), geometry.vocabulary_size);
   EXPECT_EQ(info->max_positions(), 2048u);
   EXPECT_EQ(info->parameters(), static_cast<uint64_t>(geometry.parameters));
-  EXPECT_EQ(info->dtype(), TestDevice() == "cpu" ? "float32" : "bfloat16");
+  EXPECT_EQ(info->dtype(), "float32");
   EXPECT_EQ(info->habits(), "codet5p");
 }
 

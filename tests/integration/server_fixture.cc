@@ -89,6 +89,7 @@ Config TestConfig(const std::string& state) {
   config.state = state;
   config.model = "none";
   config.device = TestDevice();
+  config.dtype = "float32";  // figures are compared
   config.threads = 1;
   config.log_level = "off";
   return config;
