@@ -12,10 +12,11 @@ namespace ddpt {
 
 // y = x W^T + b, with W in the dtype of x or in int8 with one bfloat16 scale an output (then x and
 // y are bfloat16). On a processor, where nothing is to be differentiated, int8, and bfloat16 where
-// the processor does not multiply such, goes through ModelKernels where rows are few, else as
-// float32 through LibTorch, which holds so many weights for that long. Differentiable with respect
-// to x, and to W and b where they are floating and require it. Shares the memory of the weights.
-// Thread-safe.
+// the processor does not multiply such, goes through ModelKernels where rows are few, a row being
+// the same bits whatever there is besides, else as float32 through LibTorch, which holds so many
+// weights for that long. LibTorch's last bits depend on the number of rows and of threads.
+// Differentiable with respect to x, and to W and b where they are floating and require it. Shares
+// the memory of the weights. Thread-safe.
 class Linear {
  public:
   Linear() = default;  // undefined: not to be called

@@ -39,6 +39,13 @@ TEST_F(Int8LinearTest, ManyRows) {
   EXPECT_LT(Loss(at::randn({2, 99, 32}).to(at::kBFloat16)), 0.01);
 }
 
+TEST_F(Int8LinearTest, FewNeighboursChangeNoBitOnAProcessor) {
+  if (BestModelKernels() == nullptr) GTEST_SKIP() << "LibTorch multiplies here";
+  const Linear map(weights, "map");
+  const at::Tensor x = at::randn({20, 32}).to(at::kBFloat16);
+  EXPECT_TRUE(at::equal(map(x).narrow(0, 0, 1), map(x.narrow(0, 0, 1))));
+}
+
 TEST_F(Int8LinearTest, WidthsThatNoVectorDivides) {
   weights["map.weight"] = weights["map.weight"].narrow(1, 0, 23).contiguous();
   wide = wide.narrow(1, 0, 23);
