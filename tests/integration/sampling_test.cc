@@ -1,10 +1,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 
+#include <filesystem>
+#include <thread>
+
+#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/base/tensor.h"
 #include "core/diffusion/full_space.h"
 #include "core/diffusion/random_denoiser.h"
+#include "tests/integration/child_server.h"
+#include "tests/integration/model_fixture.h"
 #include "tests/integration/server_fixture.h"
 
 namespace ddpt {
@@ -166,6 +173,58 @@ TEST_F(SamplingTest, CountIsBoundedByTheMessage) {
   auto largest = SampleOf("wide", 1, 63);
   largest.mutable_sampling()->set_steps(1);
   EXPECT_TRUE(server_.Sample(largest).ok());
+}
+
+void KeepThisThreadToOneProcessor() {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+// The condition is the model's work, whose last bits must not depend on how many processors it has.
+TEST(ConditionalReplayTest, ServerWithMoreProcessorsGivesTheSameBytes) {
+  constexpr uint32_t kMostTokens = 12;
+  TemporaryDirectory directory;
+  const std::string state = directory.path() + "/state",
+                    file = directory.path() + "/conditional.safetensors";
+  DenoiserSpec spec = SmallSpec();
+  spec.condition_width = spec.width;
+  ASSERT_TRUE(WriteFileAtomic(file, DenoiserFile(spec, 1)).ok());
+  auto arguments = ChildArguments(state, RandomModel());
+  arguments.insert(arguments.end(), {"--import-task", "conditional=" + file});
+  const auto stub = [&] {
+    return v1::PromptService::NewStub(
+        grpc::CreateChannel(AwaitEndpoints(state)["grpc"], grpc::InsecureChannelCredentials()));
+  };
+  std::vector<std::string> prompt_ids;
+  std::thread([&] {
+    KeepThisThreadToOneProcessor();
+    ChildServer child(arguments);
+    const auto prompts = stub();
+    v1::SampleRequest request = SampleOf("conditional", 1);
+    for (uint32_t token = 1; token <= kMostTokens; ++token) {
+      request.mutable_instruction_ids()->add_ids(token);
+      grpc::ClientContext context;
+      v1::SampleResponse response;
+      ASSERT_TRUE(prompts->Sample(&context, request, &response).ok());
+      prompt_ids.push_back(response.prompts(0).prompt_id());
+    }
+  }).join();
+  ASSERT_EQ(prompt_ids.size(), kMostTokens);
+  std::filesystem::remove(state + "/endpoints.json");
+  ChildServer child(arguments);
+  const auto prompts = stub();
+  v1::ReplayRequest request;
+  request.set_require_exact(true);
+  for (uint32_t token = 1; token <= kMostTokens; ++token) {
+    request.set_prompt_id(prompt_ids[token - 1]);
+    request.mutable_instruction_ids()->add_ids(token);
+    grpc::ClientContext context;
+    v1::SampleResponse response;
+    const grpc::Status status = prompts->Replay(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << token << " tokens: " << status.error_message();
+  }
 }
 
 }  // namespace
