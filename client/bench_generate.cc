@@ -60,18 +60,21 @@ struct Generated {
   double token_seconds;
 };
 
-// All rows from the encoder to the last token.
+// All rows from the encoder to the last token, with threads as the server has them: LibTorch one,
+// the rest helpers.
 Generated Generate(const LanguageModel& model, const std::vector<PromptedRequest>& requests,
                    size_t tokens, size_t threads) {
-  const LanguageModel::Prefilled filled = Prefill(model, requests);
-  std::vector<at::Tensor> chosen = {filled.logits.argmax(1)};
-  chosen[0].sum().item();  // waits for a GPU
-  const auto first = std::chrono::steady_clock::now();
-  // LibTorch's threads wait for work by spinning, on the cores that the team needs.
   const LibTorchThreads one_thread(1);
   Team team;
   const HelperThreads helpers(std::min(threads - 1, Team::kMaxHelpers),
                               [&](HelperThreads::Leave leave) { team.Help(leave); });
+  const LanguageModel::Prefilled filled = [&] {
+    const TeamScope shared(team);
+    return Prefill(model, requests);
+  }();
+  std::vector<at::Tensor> chosen = {filled.logits.argmax(1)};
+  chosen[0].sum().item();  // waits for a GPU
+  const auto first = std::chrono::steady_clock::now();
   while (chosen.size() < tokens) {
     chosen.push_back(model.Step(*filled.state, chosen.back(), team).argmax(1));
   }

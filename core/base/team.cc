@@ -1,6 +1,7 @@
 #include "core/base/team.h"
 
 #include <chrono>
+#include <exception>
 #include <utility>
 
 namespace ddpt {
@@ -8,6 +9,8 @@ namespace {
 
 // A pause takes 10 to 50 ns.
 constexpr int kSpins = 2048;
+
+thread_local Team* current = nullptr;
 
 void Pause() {
 #if defined(__x86_64__)
@@ -85,6 +88,7 @@ void Team::Help(absl::FunctionRef<bool()> leave) {
       own->seat.store(Seat::kReady, std::memory_order_release);
       spins = 0;
     }
+    if (kept_.load(std::memory_order_relaxed)) spins = 0;
     Seat ready = Seat::kReady;
     if ((spins > kSpins || leave()) &&
         own->seat.compare_exchange_strong(ready, Seat::kEmpty, std::memory_order_acq_rel)) {
@@ -100,6 +104,36 @@ size_t Team::helpers() const {
     if (helper.seat.load(std::memory_order_relaxed) != Seat::kEmpty) ++count;
   }
   return count;
+}
+
+TeamScope::TeamScope(Team& team) : team_(team) {
+  team_.kept_ = true;
+  current = &team_;
+}
+
+TeamScope::~TeamScope() {
+  current = nullptr;
+  team_.kept_ = false;
+}
+
+bool MayShareOut() { return current != nullptr; }
+
+void ShareOut(size_t count, absl::FunctionRef<void(size_t)> body) {
+  std::atomic<size_t> next{0};
+  std::atomic_flag failed;
+  std::exception_ptr error;
+  const auto take = [&](Team::Member&) {
+    try {
+      for (size_t i = next++; i < count; i = next++) body(i);
+    } catch (...) {
+      if (!failed.test_and_set()) error = std::current_exception();
+      next = count;
+    }
+  };
+  Team* const team = std::exchange(current, nullptr);
+  team->Run(take);
+  current = team;
+  if (error) std::rethrow_exception(error);
 }
 
 HelperThreads::HelperThreads(size_t count, std::function<void(Leave)> help)

@@ -50,15 +50,17 @@ class Team {
   // `body` must not throw. One call at a time.
   void Run(Body body);
 
-  // Lends this thread until `leave` says true between runs, or until no run has come for about
-  // 50 us. Returns at once where kMaxHelpers are there already. `leave` is called all the time, so
-  // it takes nanoseconds and does not throw. Thread-safe.
+  // Lends this thread until `leave` says true between runs, or, where no TeamScope has the team,
+  // until no run has come for about 50 us. Returns at once where kMaxHelpers are there already.
+  // `leave` is called all the time, so it takes nanoseconds and does not throw. Thread-safe.
   void Help(absl::FunctionRef<bool()> leave);
 
   // Helpers waiting or at work, a moment ago. Thread-safe.
   size_t helpers() const;
 
  private:
+  friend class TeamScope;
+
   enum class Seat : uint32_t {
     kEmpty,
     kReady,   // its helper waits for a run
@@ -78,9 +80,31 @@ class Team {
 
   std::array<Helper, kMaxHelpers> helpers_;
   std::array<Round, kMaxHelpers + 1> rounds_;  // by part
+  std::atomic<bool> kept_{false};              // helpers stay without a run
   const Body* body_ = nullptr;
   size_t parts_ = 1;
 };
+
+// For work of milliseconds whose parts are far apart. Until the end of the object the helpers of
+// the team stay between runs, spinning, and ShareOut() on this thread is for them too. Scopes do
+// not nest.
+class TeamScope {
+ public:
+  explicit TeamScope(Team& team);
+  ~TeamScope();
+  TeamScope(const TeamScope&) = delete;
+  TeamScope& operator=(const TeamScope&) = delete;
+
+ private:
+  Team& team_;
+};
+
+// Whether a TeamScope lives on this thread. Not so inside a ShareOut().
+bool MayShareOut();
+// Calls body(i) once for each i below `count`, in any order, on this thread and on the helpers of
+// its TeamScope, which it must have. Blocks until all calls are over; throws the first of what they
+// threw, after which others may not have been made.
+void ShareOut(size_t count, absl::FunctionRef<void(size_t)> body);
 
 // Threads of one's own that help until the end of this object, for where no pool lends any.
 class HelperThreads {

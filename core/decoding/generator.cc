@@ -223,6 +223,7 @@ class GenerationBatch::Impl {
     const auto end = joining_.begin() + static_cast<ptrdiff_t>(count);
     Rows admitted(std::make_move_iterator(joining_.begin()), std::make_move_iterator(end));
     joining_.erase(joining_.begin(), end);
+    const TeamScope shared(team_);
     LanguageModel::Prefilled added = Prefill(*model_, admitted, options_.prefix_cache.get());
     Continue(added.state, Advance(admitted, added.logits));
     std::move(admitted.begin(), admitted.end(), std::back_inserter(running_));

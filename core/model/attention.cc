@@ -4,14 +4,24 @@
 
 #include <limits>
 
+#include "core/model/in_parts.h"
+
 namespace ddpt {
 
 at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                   const at::Tensor& bias, double scale) {
-  const at::Tensor scores =
-      at::matmul(q.to(at::kFloat), k.to(at::kFloat).transpose(-1, -2)) / scale + bias;
-  const at::Tensor weights = at::softmax(scores, -1).to(v.scalar_type());
-  return at::matmul(weights, v).transpose(1, 2).flatten(2);
+  const int64_t heads = q.size(1);
+  return InParts({q.size(0), q.size(2), heads * q.size(3)}, v.options(), heads,
+                 2 * q.numel() * k.size(2), [&](int64_t first, int64_t count) {
+                   const auto part = [&](const at::Tensor& x) {
+                     return x.size(1) == heads ? x.narrow(1, first, count) : x;
+                   };
+                   const at::Tensor keys = part(k).to(at::kFloat).transpose(-1, -2);
+                   const at::Tensor scores =
+                       at::matmul(part(q).to(at::kFloat), keys) / scale + part(bias);
+                   const at::Tensor weights = at::softmax(scores, -1).to(v.scalar_type());
+                   return at::matmul(weights, part(v)).transpose(1, 2).flatten(2);
+                 });
 }
 
 at::Tensor BiasOf(const at::Tensor& visible) {

@@ -9,6 +9,7 @@
 
 #include "core/base/pause.h"
 #include "core/model/decoder_step.h"
+#include "core/model/in_parts.h"
 #include "core/model/pause_behind.h"
 
 namespace ddpt {
@@ -20,7 +21,7 @@ constexpr int64_t kSliceMultiplyAdds = 300'000'000;
 constexpr int64_t kManyRows = 64;
 
 // x [rows, in] -> [rows, out] in the same dtype.
-at::Tensor Multiply(const ModelKernels& kernels, const MatrixView& matrix, const at::Tensor& x) {
+at::Tensor MultiplyBy(const ModelKernels& kernels, const MatrixView& matrix, const at::Tensor& x) {
   const at::Tensor in = x.to(at::kFloat).contiguous();
   const int64_t rows = in.size(0), inputs = in.size(1);
   const auto outputs = static_cast<int64_t>(matrix.outputs);
@@ -93,12 +94,21 @@ at::Tensor Linear::MultiplyWidened(const at::Tensor& x) const {
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = outputs();
+  return InParts(shape, x.options(), outputs(), x.numel() * outputs(),
+                 [&](int64_t first, int64_t count) {
+                   return count == outputs() ? Multiply(x) : Slice(first, count).Multiply(x);
+                 });
+}
+
+at::Tensor Linear::Multiply(const at::Tensor& x) const {
   if (WidensFor(x)) {
     const at::Tensor rows = x.reshape({-1, x.size(-1)});
     const ModelKernels* const kernels = rows.size(0) < kManyRows ? BestModelKernels() : nullptr;
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = weight_.size(0);
-    return (kernels != nullptr ? Multiply(*kernels, view(), rows) : MultiplyWidened(rows))
+    return (kernels != nullptr ? MultiplyBy(*kernels, view(), rows) : MultiplyWidened(rows))
         .view(shape);
   }
   if (!scale_.defined()) return at::linear(x, weight_, bias_);

@@ -14,7 +14,8 @@ namespace ddpt {
 // y are bfloat16). On a processor, where nothing is to be differentiated, int8, and bfloat16 where
 // the processor does not multiply such, goes through ModelKernels where rows are few, a row being
 // the same bits whatever there is besides, else as float32 through LibTorch, which holds so many
-// weights for that long. LibTorch's last bits depend on the number of rows and of threads.
+// weights for that long. LibTorch's last bits depend on the number of rows and of its threads.
+// Under a TeamScope (core/base/team.h) the helpers do their part, which changes no bit.
 // Differentiable with respect to x, and to W and b where they are floating and require it. Shares
 // the memory of the weights. Thread-safe.
 class Linear {
@@ -43,6 +44,8 @@ class Linear {
  private:
   // Whether weights of fewer bits than float32 are widened on their way, which LibTorch does not.
   bool WidensFor(const at::Tensor& x) const;
+  // Here alone.
+  at::Tensor Multiply(const at::Tensor& x) const;
   // By LibTorch in float32, with weights widened for this call.
   at::Tensor MultiplyWidened(const at::Tensor& x) const;
   // Of the outputs first..first+count-1.

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -106,6 +107,57 @@ TEST(TeamTest, HelpersBeyondTheSeatsReturnAtOnce) {
     }
   }
   EXPECT_EQ(team.helpers(), 0u);
+}
+
+TEST(TeamScopeTest, WhatIsSharedOutIsDoneOnceEach) {
+  Team team;
+  const HelperThreads helpers = HelpersOf(team, 2);
+  WaitForHelpers(team, 2);
+  const TeamScope scope(team);
+  std::array<std::atomic<int>, 100> calls{};
+  ShareOut(calls.size(), [&](size_t i) { ++calls[i]; });
+  for (const auto& count : calls) EXPECT_EQ(count, 1);
+}
+
+TEST(TeamScopeTest, HelpersTakeTheirShare) {
+  Team team;
+  const HelperThreads helpers = HelpersOf(team, 1);
+  const TeamScope scope(team);
+  WaitForHelpers(team, 1);
+  std::array<std::thread::id, 2> threads;
+  std::atomic<int> begun{0};
+  ShareOut(2, [&](size_t i) {  // neither ends before the other has begun
+    threads[i] = std::this_thread::get_id();
+    ++begun;
+    while (begun < 2) std::this_thread::yield();
+  });
+  EXPECT_NE(threads[0], threads[1]);
+}
+
+TEST(TeamScopeTest, AHelperStaysWithoutARunUntilTold) {
+  Team team;
+  const TeamScope scope(team);
+  int asked = 0;
+  team.Help([&] { return ++asked == 100'000; });
+  EXPECT_EQ(asked, 100'000);
+}
+
+TEST(TeamScopeTest, WhatACallThrowsComesBack) {
+  Team team;
+  const HelperThreads helpers = HelpersOf(team, 1);
+  WaitForHelpers(team, 1);
+  const TeamScope scope(team);
+  EXPECT_THROW(ShareOut(10, [](size_t) { throw std::runtime_error("no memory"); }),
+               std::runtime_error);
+  EXPECT_TRUE(MayShareOut());
+}
+
+TEST(TeamScopeTest, NothingIsSharedOutInside) {
+  Team team;
+  EXPECT_FALSE(MayShareOut());
+  const TeamScope scope(team);
+  EXPECT_TRUE(MayShareOut());
+  ShareOut(1, [](size_t) { EXPECT_FALSE(MayShareOut()); });
 }
 
 }  // namespace
