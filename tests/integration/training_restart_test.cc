@@ -151,9 +151,9 @@ TEST_F(TrainingRestartTest, AJobThatWasAcceptedUnderAnotherSplitFailsAndSaysWhy)
   EXPECT_THAT(ended->error(), testing::HasSubstr("divided data"));
 }
 
-// Kills the server between two instructions of its choosing, five times.
+// Kills the server between two instructions of its choosing, ten times.
 TEST(TrainingKillTest, KillsLeaveTheFinalBytesAsTheyAre) {
-  constexpr int kKills = 5;
+  constexpr int kKills = 10;
   TemporaryDirectory directory;
   std::mt19937 random(20);
   uint64_t seen = 0;
