@@ -353,6 +353,8 @@ grpc::Status Call::End(absl::Status status) {
 }
 
 void Call::LogEnd() const {
+  const bool error = absl::IsInternal(status_);
+  if (!error && !calls_.log_.WritesInfo()) return;
   nlohmann::json fields = {{"request_id", request_id_},
                            {"trace_id", trace_.place().TraceId()},
                            {"method", name_},
@@ -365,7 +367,7 @@ void Call::LogEnd() const {
   if (started_ns_ >= 0) fields["queue_ms"] = Milliseconds(nanoseconds(started_ns_));
   if (!status_.ok()) fields["message"] = std::string(status_.message());
   fields.update(fields_);
-  if (absl::IsInternal(status_)) {
+  if (error) {
     calls_.log_.Error("call", fields);
   } else {
     calls_.log_.Info("call", fields);

@@ -67,6 +67,8 @@ void Log::Error(std::string_view event, const nlohmann::json& fields) const {
   Write(*logger_, spdlog::level::err, event, fields);
 }
 
+bool Log::WritesInfo() const { return logger_->should_log(spdlog::level::info); }
+
 void TakeLibraryLogs(const Log& log) {
   library_log = &log;
   gpr_set_log_function([](gpr_log_func_args* said) {

@@ -25,6 +25,8 @@ class Log {
   void Info(std::string_view event, const nlohmann::json& fields) const;
   void Warn(std::string_view event, const nlohmann::json& fields) const;
   void Error(std::string_view event, const nlohmann::json& fields) const;
+  // Whether Info writes: for fields that take long to gather.
+  bool WritesInfo() const;
 
  private:
   std::shared_ptr<spdlog::logger> logger_;
