@@ -29,7 +29,7 @@ class TemporaryDirectory {
 
 // 4 x 16 prompts in 100 steps: well below a millisecond.
 DenoiserSpec SmallSpec();
-// The same size, but a draw of 10,000 steps takes many milliseconds.
+// The same prompts, but a draw of 10,000 steps takes many milliseconds.
 DenoiserSpec SlowSpec();
 // The bytes of a random denoiser's file.
 std::string DenoiserFile(const DenoiserSpec& spec, uint64_t seed);
