@@ -68,6 +68,8 @@ void AddNumbers(CLI::App& command, Options& options) {
   whole("--layers", &Options::set_layers, "Hidden layers; default 2");
   whole("--train-steps", &Options::set_train_steps, "T, steps of the diffusion; default 2000");
   real("--ema-decay", &Options::set_ema_decay, "Of the reference; default 0.99");
+  real("--time-step-power", &Options::set_time_step_power,
+       "p of t = T u^p, by which training draws its time steps; default 1");
   real("--condition-dropout", &Options::set_condition_dropout, "Default 0.1");
   whole("--draws", &Options::set_draws,
         "Prompts drawn for each example, the best of which is trained; default 1");

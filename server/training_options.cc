@@ -217,6 +217,7 @@ absl::StatusOr<TuningOptions> TuningOptionsOf(const v1::TrainRequest& request) {
   if (given.has_layers()) options.layers = given.layers();
   if (given.has_train_steps()) options.train_steps = given.train_steps();
   if (given.has_ema_decay()) options.ema_decay = given.ema_decay();
+  if (given.has_time_step_power()) options.time_step_power = given.time_step_power();
   if (given.has_draws()) options.draws = given.draws();
   if (options.draws > 1 && given.reference() == v1::REFERENCE_UNSPECIFIED) {
     options.reference = Reference::kOnPolicy;

@@ -31,6 +31,11 @@ at::Tensor SqrtOf(const std::vector<double>& alpha_bars, double sign, double off
 
 }  // namespace
 
+int64_t TimeStep(double uniform, int64_t train_steps, double power) {
+  const double t = static_cast<double>(train_steps) * std::pow(uniform, power);
+  return std::min(static_cast<int64_t>(t), train_steps - 1);
+}
+
 // The random part of one batch: M draws of it, one batch after the other.
 struct GradientTuner::Draws {
   at::Tensor noise;      // [M B, D]: epsilon, or zeros for methods that see none
@@ -70,7 +75,8 @@ GradientTuner::Draws GradientTuner::DrawBatch(const std::vector<uint64_t>& batch
     const uint64_t example = first + row % batch.size();
     const auto words =
         PhiloxBlock({.seed = options_.seed, .sample = example, .stage = kTimestepStage}, 0);
-    t.data_ptr<int64_t>()[row] = uint64_t{words[0]} * options_.train_steps >> 32;
+    t.data_ptr<int64_t>()[row] =
+        TimeStep(words[0] * 0x1p-32, options_.train_steps, options_.time_step_power);
     kept.data_ptr<bool>()[row] = words[1] * 0x1p-32 >= options_.condition_dropout;
     if (options_.method == Method::kDdpt) {
       const uint64_t sample = first * options_.draws + row;

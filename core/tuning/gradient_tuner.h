@@ -8,6 +8,9 @@
 
 namespace ddpt {
 
+// T u^power, 0..T-1 (0 has the least noise), of a number 0..below 1.
+int64_t TimeStep(double uniform, int64_t train_steps, double power);
+
 // DDPT, Eq. 3: draw t for each example, noise x_ref, denoise, and descend the gradient of the loss
 // with AdamW; where there are several draws of an example, that of the best one. With method
 // kGenerator the same without x and t, with kPromptTuning one prompt directly, with kPrefixTuning

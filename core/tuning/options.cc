@@ -38,6 +38,7 @@ absl::Status CheckNumbers(const TuningOptions& o) {
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("layers", o.layers, 0, 8));
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("train_steps", o.train_steps, 1, 10'000));
   DDPT_RETURN_IF_ERROR(InRange<double>("ema_decay", o.ema_decay, 0, 0.999999));
+  DDPT_RETURN_IF_ERROR(PositiveUpTo("time_step_power", o.time_step_power, 10));
   DDPT_RETURN_IF_ERROR(InRange<int64_t>("draws", o.draws, 1, 64));
   DDPT_RETURN_IF_ERROR(InRange<double>("condition_dropout", o.condition_dropout, 0, 0.9));
   return PositiveUpTo("max_prompt_rms", o.max_prompt_rms, 1e6);
@@ -70,6 +71,11 @@ absl::Status ValidateTuning(const TuningOptions& options) {
     return FieldError("options.draws",
                       absl::StrCat(options.draws, " of method ", Piece(Name(options.method)),
                                    ", which draws nothing; use ddpt"));
+  }
+  if (options.method != Method::kDdpt && options.time_step_power != 1) {
+    return FieldError("options.time_step_power",
+                      absl::StrCat(options.time_step_power, " of method ",
+                                   Piece(Name(options.method)), ", which has no time; use ddpt"));
   }
   if (HasOnePrompt(options.method) && options.conditional) {
     return FieldError(

@@ -59,6 +59,7 @@ struct TuningOptions {
   Reading reading = Reading::kX0;
   Reference reference = Reference::kEma;
   double ema_decay = 0.99;         // 0..below 1
+  double time_step_power = 1;      // above 0..10, kDdpt only: t = T u^power, u uniform
   bool conditional = false;        // on the frozen encoder's mean-pooled states of the instruction
   double condition_dropout = 0.1;  // 0..0.9
   // M, 1..64, kDdpt only: prompts drawn for each example. With more than one an example's loss is

@@ -287,6 +287,8 @@ std::string Trainer::Identity() const {
                                                               " ", o.prompt_encoder_width)
                                                : "";
   const std::string draws = o.draws > 1 ? absl::StrCat(" draws ", o.draws) : "";
+  const std::string times =
+      o.time_step_power != 1 ? absl::StrCat(" times ", HexDouble(o.time_step_power)) : "";
   // Not as it once was, by noising x0_hat of t = T.
   const std::string policy = o.reference == Reference::kOnPolicy
                                  ? absl::StrCat(" ddim ", GradientTuner::kPolicySteps)
@@ -301,7 +303,7 @@ std::string Trainer::Identity() const {
                       " ", o.latent, " ", o.layers, " ", o.train_steps, " ", int(o.reading), " ",
                       int(o.reference), " ", HexDouble(o.ema_decay), " ", o.conditional, " ",
                       HexDouble(o.condition_dropout), " ", HexDouble(o.weight_ema_decay), " ",
-                      int(o.context_start), bbt, encoder, draws, policy, prefix);
+                      int(o.context_start), bbt, encoder, draws, times, policy, prefix);
 }
 
 }  // namespace ddpt

@@ -22,6 +22,8 @@ VARIANTS = {
     "mix5: reference on_policy": ("mix5", (*CONDITIONAL, "--reference", "on_policy")),
     "mix5: reference zero": ("mix5", (*CONDITIONAL, "--reference", "zero")),
     "mix5: reference context": ("mix5", (*CONDITIONAL, "--reference", "context")),
+    "mix5: more of much noise, power 0.5": ("mix5", (*CONDITIONAL, "--time-step-power", 0.5)),
+    "mix5: more of little noise, power 2": ("mix5", (*CONDITIONAL, "--time-step-power", 2)),
     "mix5: weights averaged, 0.98": ("mix5", (*CONDITIONAL, "--weight-ema", 0.98)),
     "mix5: weight decay 0.01": ("mix5", (*CONDITIONAL, "--weight-decay", 0.01)),
     "house: prompt tuning 0.03": ("house", PROMPT_TUNING),

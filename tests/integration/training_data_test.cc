@@ -260,6 +260,7 @@ TEST_F(TrainingDataTest, OptionsOutOfRangeNameTheField) {
       {"options.train_steps", [](auto& options) { options.set_train_steps(10'001); }},
       {"options.ema_decay", [](auto& options) { options.set_ema_decay(1); }},
       {"options.condition_dropout", [](auto& options) { options.set_condition_dropout(0.5); }},
+      {"options.time_step_power", [](auto& options) { options.set_time_step_power(0); }},
       {"options.draws", [](auto& options) { options.set_draws(0); }},
       {"options.draws", [](auto& options) { options.set_draws(65); }},
       {"options.validation_share", [](auto& options) { options.set_validation_share(0.6); }},

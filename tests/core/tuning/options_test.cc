@@ -44,6 +44,14 @@ INSTANTIATE_TEST_SUITE_P(
         BadOption{"options.layers", [](auto& o) { o.layers = 9; }, "9"},
         BadOption{"options.train_steps", [](auto& o) { o.train_steps = 10'001; }, "10001"},
         BadOption{"options.ema_decay", [](auto& o) { o.ema_decay = 1; }, "1"},
+        BadOption{"options.time_step_power", [](auto& o) { o.time_step_power = 0; }, "0"},
+        BadOption{"options.time_step_power", [](auto& o) { o.time_step_power = 11; }, "11"},
+        BadOption{"options.time_step_power",
+                  [](auto& o) {
+                    o.method = Method::kGenerator;
+                    o.time_step_power = 2;
+                  },
+                  "generator"},
         BadOption{"options.condition_dropout", [](auto& o) { o.condition_dropout = 1; }, "1"},
         BadOption{"options.max_prompt_rms", [](auto& o) { o.max_prompt_rms = 0; }, "0"},
         BadOption{"options.validation_sampler", [](auto& o) { o.validation.steps = 2001; }, "2001"},

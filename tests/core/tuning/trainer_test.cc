@@ -84,6 +84,12 @@ TuningOptions SeveralDraws() {
   return options;
 }
 
+TuningOptions MoreLittleNoise() {
+  TuningOptions options = SmallOptions(Method::kDdpt);
+  options.time_step_power = 2;
+  return options;
+}
+
 TuningOptions SmallPrefix(PrefixPlace place) {
   TuningOptions options = SmallOptions(Method::kPrefixTuning);
   options.prefix_place = place;
@@ -115,7 +121,8 @@ INSTANTIATE_TEST_SUITE_P(Methods, TrainerTest,
                                            SmallOptions(Method::kPromptTuning), SmallBlackBox(),
                                            WithEncoder(PromptEncoder::Kind::kMlp),
                                            WithEncoder(PromptEncoder::Kind::kLstm), OnPolicy(),
-                                           SeveralDraws(), SmallPrefix(PrefixPlace::kAll),
+                                           SeveralDraws(), MoreLittleNoise(),
+                                           SmallPrefix(PrefixPlace::kAll),
                                            SmallPrefix(PrefixPlace::kDecoder)));
 
 TEST_P(TrainerTest, LowersTheValidationLossThroughTheServedSampler) {
