@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "core/base/pause.h"
+#include "core/base/team.h"
 #include "core/model/decoder_step.h"
 #include "core/model/in_parts.h"
 #include "core/model/pause_behind.h"
@@ -17,31 +19,22 @@ namespace {
 
 // Multiply-adds of a slice: 10 ms on one core or less.
 constexpr int64_t kSliceMultiplyAdds = 300'000'000;
-// Rows from which widening the weights, for LibTorch to multiply them in float32, pays.
+// Rows from which widening the weights pays.
 constexpr int64_t kManyRows = 64;
+// Rows that a thread multiplies at once, with widened weights more for each widening.
+constexpr int64_t kPieceRows = 96, kWidePieceRows = 384;
+// Pieces of a product that is large enough, so that a full team has some each; multiply-adds of one
+// that is worth what LibTorch takes to cut it off.
+constexpr int64_t kPieces = Team::kMaxHelpers + 1;
+constexpr int64_t kPieceMultiplyAdds = 2'000'000;
+constexpr int64_t kMostWidened = 1 << 20;  // weights at a time
 
-// x [rows, in] -> [rows, out] in the same dtype.
-at::Tensor MultiplyBy(const ModelKernels& kernels, const MatrixView& matrix, const at::Tensor& x) {
-  const at::Tensor in = x.to(at::kFloat).contiguous();
-  const int64_t rows = in.size(0), inputs = in.size(1);
-  const auto outputs = static_cast<int64_t>(matrix.outputs);
-  PreparedBuffer prepared;
-  prepared.Fit(static_cast<size_t>(rows), matrix.inputs);
-  at::parallel_for(0, rows, /*grain_size=*/16, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const auto i = static_cast<size_t>(row);
-      kernels.prepare(matrix.type, in.const_data_ptr<float>() + row * inputs, matrix.inputs,
-                      prepared.row(i), prepared.scale(i));
-    }
+// Calls body(i) for each i below `count`, here and on whatever other threads there are.
+void ForPieces(int64_t count, absl::FunctionRef<void(int64_t)> body) {
+  if (MayShareOut()) return ShareOut(static_cast<size_t>(count), body);
+  at::parallel_for(0, count, /*grain_size=*/1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) body(i);
   });
-  at::Tensor out = at::empty({rows, outputs}, in.options());
-  auto* const to = out.mutable_data_ptr<float>();
-  // Many outputs pass by the same rows, so threads share the outputs; not less than some lines.
-  at::parallel_for(0, outputs, /*grain_size=*/64, [&](int64_t begin, int64_t end) {
-    kernels.multiply(matrix, {static_cast<size_t>(begin), static_cast<size_t>(end)},
-                     prepared.view(static_cast<size_t>(rows)), to, matrix.outputs, /*add=*/false);
-  });
-  return out.to(x.scalar_type());
 }
 
 at::Tensor Find(const StateDict& weights, const std::string& name) {
@@ -79,41 +72,82 @@ MatrixView Linear::view() const {
           static_cast<size_t>(weight_.size(0))};
 }
 
-bool Linear::WidensFor(const at::Tensor& x) const {
-  if (!x.is_cpu() || x.numel() == 0 || type() == MatrixType::kFloat32) return false;
-  if (type() == MatrixType::kBfloat16 && Avx512Bf16ModelKernels() != nullptr) return false;
-  return !at::GradMode::is_enabled() || !(x.requires_grad() || weight_.requires_grad() ||
-                                          (bias_.defined() && bias_.requires_grad()));
+const ModelKernels* Linear::KernelsFor(const at::Tensor& x) const {
+  if (!x.is_cpu() || x.numel() == 0) return nullptr;
+  if (type() == MatrixType::kBfloat16 && Avx512Bf16ModelKernels() != nullptr) return nullptr;
+  const bool differentiate =
+      at::GradMode::is_enabled() &&
+      (x.requires_grad() || weight_.requires_grad() || (bias_.defined() && bias_.requires_grad()));
+  return differentiate ? nullptr : BestModelKernels();
 }
 
-at::Tensor Linear::MultiplyWidened(const at::Tensor& x) const {
-  at::Tensor y = at::linear(x.to(at::kFloat), weight_.to(at::kFloat));
-  if (scale_.defined()) y.mul_(scale_floats_);
-  if (bias_.defined()) y.add_(bias_floats_);
-  return y.to(x.scalar_type());
+MatrixView Linear::Widened(AlignedFloats& to) const {
+  const auto size = static_cast<size_t>(weight_.numel());
+  if (to.size() < size) to = AlignedFloats(size);
+  at::Tensor wide = at::from_blob(to.data(), weight_.sizes(), at::kFloat);
+  wide.copy_(weight_);
+  if (scale_.defined()) wide.mul_(scale_floats_.unsqueeze(1));
+  MatrixView matrix = view();
+  matrix.type = MatrixType::kFloat32;
+  matrix.weights = to.data();
+  return matrix;
+}
+
+at::Tensor Linear::MultiplyBy(const ModelKernels& kernels, const at::Tensor& x) const {
+  const bool widens = type() != MatrixType::kFloat32 && x.size(0) >= kManyRows;
+  const int64_t most_rows = widens ? kWidePieceRows : kPieceRows;
+  const int64_t bands = (x.size(0) + most_rows - 1) / most_rows;
+  const int64_t pieces =
+      std::clamp<int64_t>(x.numel() * outputs() / kPieceMultiplyAdds, 1, kPieces);
+  // Of the outputs, in each band of rows.
+  const int64_t parts = std::max((pieces + bands - 1) / bands,
+                                 widens ? (weight_.numel() + kMostWidened - 1) / kMostWidened : 1);
+  const at::Tensor y = at::empty({x.size(0), outputs()}, x.options());
+  ForPieces(bands * parts, [&](int64_t piece) {
+    const c10::NoGradGuard no_grad;  // each thread has its own
+    const int64_t first_row = piece / parts * most_rows, part = piece % parts;
+    const int64_t rows = std::min(most_rows, x.size(0) - first_row);
+    const int64_t first = outputs() * part / parts;
+    const int64_t count = outputs() * (part + 1) / parts - first;
+    thread_local AlignedFloats wide;
+    thread_local PreparedBuffer prepared;
+    const Linear map = Slice(first, count);
+    const MatrixView matrix = widens ? map.Widened(wide) : map.view();
+    const at::Tensor in = x.narrow(0, first_row, rows).to(at::kFloat).contiguous();
+    prepared.Fit(static_cast<size_t>(rows), matrix.inputs);
+    for (int64_t row = 0; row < rows; ++row) {
+      const auto i = static_cast<size_t>(row);
+      kernels.prepare(matrix.type, in.const_data_ptr<float>() + i * matrix.inputs, matrix.inputs,
+                      prepared.row(i), prepared.scale(i));
+    }
+    const at::Tensor to = y.narrow(0, first_row, rows).narrow(1, first, count);
+    const bool converts = to.scalar_type() != at::kFloat;
+    const at::Tensor out = converts ? at::empty(to.sizes(), at::kFloat) : to;
+    kernels.multiply(matrix, {0, matrix.outputs}, prepared.view(static_cast<size_t>(rows)),
+                     out.mutable_data_ptr<float>(), static_cast<size_t>(out.stride(0)),
+                     /*add=*/false);
+    if (converts) to.copy_(out);
+  });
+  return y;
+}
+
+at::Tensor Linear::MultiplyByTorch(const at::Tensor& x) const {
+  if (!scale_.defined()) return at::linear(x, weight_, bias_);
+  const at::Tensor y = at::linear(x, weight_.to(x.scalar_type())) * scale_;
+  return bias_.defined() ? y + bias_ : y;
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = outputs();
-  return InParts(shape, x.options(), outputs(), x.numel() * outputs(),
-                 [&](int64_t first, int64_t count) {
-                   return count == outputs() ? Multiply(x) : Slice(first, count).Multiply(x);
-                 });
-}
-
-at::Tensor Linear::Multiply(const at::Tensor& x) const {
-  if (WidensFor(x)) {
-    const at::Tensor rows = x.reshape({-1, x.size(-1)});
-    const ModelKernels* const kernels = rows.size(0) < kManyRows ? BestModelKernels() : nullptr;
-    std::vector<int64_t> shape = x.sizes().vec();
-    shape.back() = weight_.size(0);
-    return (kernels != nullptr ? MultiplyBy(*kernels, view(), rows) : MultiplyWidened(rows))
-        .view(shape);
+  const ModelKernels* const kernels = KernelsFor(x);
+  if (kernels == nullptr) {
+    return InParts(
+        shape, x.options(), outputs(), x.numel() * outputs(), [&](int64_t first, int64_t count) {
+          return count == outputs() ? MultiplyByTorch(x) : Slice(first, count).MultiplyByTorch(x);
+        });
   }
-  if (!scale_.defined()) return at::linear(x, weight_, bias_);
-  const at::Tensor y = at::linear(x, weight_.to(x.scalar_type())) * scale_;
-  return bias_.defined() ? y + bias_ : y;
+  return MultiplyBy(*kernels, x.reshape({-1, x.size(-1)})).view(shape);
 }
 
 Linear Linear::Slice(int64_t first, int64_t count) const {

@@ -5,16 +5,17 @@
 #include <string>
 #include <utility>
 
+#include "core/base/aligned_floats.h"
 #include "core/model/kernels.h"
 #include "core/model/state_dict.h"
 
 namespace ddpt {
 
 // y = x W^T + b, with W in the dtype of x or in int8 with one bfloat16 scale an output (then x and
-// y are bfloat16). On a processor, where nothing is to be differentiated, int8, and bfloat16 where
-// the processor does not multiply such, goes through ModelKernels where rows are few, a row being
-// the same bits whatever there is besides, else as float32 through LibTorch, which holds so many
-// weights for that long. LibTorch's last bits depend on the number of rows and of its threads.
+// y are bfloat16). On a processor, where nothing is to be differentiated, all goes through
+// ModelKernels but bfloat16 where LibTorch has the processor's own product for it: a row is the
+// same bits beside any others, as few or as many, and whatever the number of threads. For many rows
+// weights of fewer bits than float32 are widened, up to 4 MB of them at a time in each thread.
 // Under a TeamScope (core/base/team.h) the helpers do their part, which changes no bit.
 // Differentiable with respect to x, and to W and b where they are floating and require it. Shares
 // the memory of the weights. Thread-safe.
@@ -42,12 +43,13 @@ class Linear {
   at::Tensor InSlices(const at::Tensor& x) const;
 
  private:
-  // Whether weights of fewer bits than float32 are widened on their way, which LibTorch does not.
-  bool WidensFor(const at::Tensor& x) const;
-  // Here alone.
-  at::Tensor Multiply(const at::Tensor& x) const;
-  // By LibTorch in float32, with weights widened for this call.
-  at::Tensor MultiplyWidened(const at::Tensor& x) const;
+  // Those that multiply x; null where LibTorch does.
+  const ModelKernels* KernelsFor(const at::Tensor& x) const;
+  // The weights as float32, those of int8 times their scales; `to` grows to hold them.
+  MatrixView Widened(AlignedFloats& to) const;
+  // x [rows, in] -> [rows, out].
+  at::Tensor MultiplyBy(const ModelKernels& kernels, const at::Tensor& x) const;
+  at::Tensor MultiplyByTorch(const at::Tensor& x) const;
   // Of the outputs first..first+count-1.
   Linear Slice(int64_t first, int64_t count) const;
 

@@ -1,6 +1,7 @@
 #include "core/model/linear.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
@@ -39,11 +40,13 @@ TEST_F(Int8LinearTest, ManyRows) {
   EXPECT_LT(Loss(at::randn({2, 99, 32}).to(at::kBFloat16)), 0.01);
 }
 
-TEST_F(Int8LinearTest, FewNeighboursChangeNoBitOnAProcessor) {
+TEST_F(Int8LinearTest, NeighboursChangeNoBitOnAProcessor) {
   if (BestModelKernels() == nullptr) GTEST_SKIP() << "LibTorch multiplies here";
   const Linear map(weights, "map");
-  const at::Tensor x = at::randn({20, 32}).to(at::kBFloat16);
-  EXPECT_TRUE(at::equal(map(x).narrow(0, 0, 1), map(x.narrow(0, 0, 1))));
+  const at::Tensor x = at::randn({500, 32}).to(at::kBFloat16);
+  const at::Tensor few = map(x.narrow(0, 0, 20)), many = map(x);
+  EXPECT_TRUE(at::equal(few.narrow(0, 0, 1), map(x.narrow(0, 0, 1))));
+  EXPECT_TRUE(at::equal(many.narrow(0, 0, 70), map(x.narrow(0, 0, 70))));
 }
 
 TEST_F(Int8LinearTest, WidthsThatNoVectorDivides) {
@@ -117,6 +120,20 @@ TEST(LinearTest, Bfloat16WeightsAreThoseOfTheProduct) {
               0.01 * exact.abs().max().item<double>())
         << rows;
   }
+}
+
+TEST(LinearTest, NeighboursAndThreadsChangeNoBitOfFloat32OnAProcessor) {
+  if (BestModelKernels() == nullptr) GTEST_SKIP() << "LibTorch multiplies here";
+  at::manual_seed(1);
+  const Linear map(at::randn({300, 200}));
+  const at::Tensor x = at::randn({700, 200}), whole = map(x);
+  for (const int64_t rows : {1, 5, 11, 100, 600}) {
+    EXPECT_TRUE(at::equal(map(x.narrow(0, 50, rows)), whole.narrow(0, 50, rows))) << rows;
+  }
+  const int before = at::get_num_threads();
+  at::set_num_threads(3);
+  EXPECT_TRUE(at::equal(map(x), whole));
+  at::set_num_threads(before);
 }
 
 TEST(LinearTest, FloatingWeightsAreMultipliedAsTheyAre) {
