@@ -66,7 +66,7 @@ absl::Status StreamPool::Stop(TimePoint deadline) {
 void StreamPool::GiveWay() const {
   if (options_.behind == nullptr) return;
   const TimePoint end = steady_clock::now() + options_.patience;
-  while (options_.behind->idle() == 0 && steady_clock::now() < end) {
+  while (!options_.behind->has_spare_thread() && steady_clock::now() < end) {
     std::this_thread::sleep_for(kGlance);
   }
 }

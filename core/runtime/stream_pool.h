@@ -76,7 +76,7 @@ class StreamPool {
   absl::Status Stop(TimePoint deadline);
 
   // For the works of a pool behind another, every few milliseconds: blocks while that one has no
-  // idle thread.
+  // thread to spare.
   void GiveWay() const;
 
   // True while work waits for a thread: the moment for long work to yield.
@@ -89,6 +89,12 @@ class StreamPool {
   size_t idle() const {
     const size_t taken = busy() + waiting();
     return taken < threads() ? threads() - taken : 0;
+  }
+  // While some work, the core of one idle thread is for what they need beside them: the network,
+  // and callers on this machine.
+  bool has_spare_thread() const {
+    const size_t now = idle();
+    return now > 1 || now == threads();
   }
   // OK until a device stops to answer; then its error, for ever.
   absl::Status health() const;

@@ -286,10 +286,10 @@ TEST(StreamPoolInlineTest, WorkSubmittedByWorkRunsAfterItInTurn) {
   EXPECT_THAT(order, ElementsAre("first", "a", "b", "a"));
 }
 
-// A pool whose one thread works until the end.
+// A pool one of whose threads works until the end.
 class BusyPool {
  public:
-  BusyPool() {
+  explicit BusyPool(size_t threads = 1) : pool_(MakePool({.threads = threads})) {
     EXPECT_TRUE(pool_
                     ->Submit(Do("a",
                                 [this] {
@@ -308,7 +308,7 @@ class BusyPool {
 
  private:
   std::latch begun_{1}, end_{1};
-  const std::unique_ptr<StreamPool> pool_ = MakePool({.threads = 1});
+  const std::unique_ptr<StreamPool> pool_;
 };
 
 TEST(StreamPoolBehindAnotherTest, WorkGivesWayUntilTheOtherHasAnIdleThread) {
@@ -327,6 +327,16 @@ TEST(StreamPoolBehindAnotherTest, WorkGivesWayUntilTheOtherHasAnIdleThread) {
   front.End();
   EXPECT_TRUE(pool->Stop(steady_clock::now() + seconds(60)).ok());
   EXPECT_EQ(idle, 1u);
+}
+
+TEST(StreamPoolBehindAnotherTest, OneIdleThreadIsNotToSpareWhileOthersWork) {
+  const auto spare_of = [](size_t threads) {
+    const BusyPool one_works(threads);
+    return one_works.pool().has_spare_thread();
+  };
+  EXPECT_FALSE(spare_of(2));
+  EXPECT_TRUE(spare_of(3));
+  EXPECT_TRUE(MakePool({.threads = 1})->has_spare_thread());
 }
 
 TEST(StreamPoolBehindAnotherTest, PatienceEnds) {
