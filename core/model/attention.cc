@@ -14,7 +14,8 @@ at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
   return InParts({q.size(0), q.size(2), heads * q.size(3)}, v.options(), heads,
                  2 * q.numel() * k.size(2), [&](int64_t first, int64_t count) {
                    const auto part = [&](const at::Tensor& x) {
-                     return x.size(1) == heads ? x.narrow(1, first, count) : x;
+                     const bool whole = count == heads || x.size(1) == 1;
+                     return whole ? x : x.narrow(1, first, count);
                    };
                    const at::Tensor keys = part(k).to(at::kFloat).transpose(-1, -2);
                    const at::Tensor scores =
