@@ -22,6 +22,8 @@ struct AffineView {
   size_t inputs = 0;
   size_t outputs = 0;
   WeightType type = WeightType::kFloat32;
+  // Read so rarely that its weights pass the caches by, which are left to what is used again.
+  bool streamed = false;
 };
 
 // Panels begin .. end - 1 of a map: its outputs from begin * 32 to end * 32 or the last.

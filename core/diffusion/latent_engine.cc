@@ -53,18 +53,19 @@ LatentEngine::LatentEngine(std::shared_ptr<const Denoiser> denoiser, WeightType 
   const size_t h = spec().latent, size = spec().size(), c = spec().condition_width;
   const bool residual = spec().reading != Reading::kX0;
   if (spec().method != Method::kPrefixTuning) {
-    down_ = PackedAffine(weights.down_weight, {}, h, size);
+    down_ = PackedAffine(weights.down_weight, {}, h, size).Streamed();
   }
   feedback_ = Feedback(spec(), weights, type);
   up_ = PackedAffine(weights.up_weight, residual ? std::span<const float>() : weights.up_bias, size,
-                     h, type);
+                     h, type)
+            .Streamed();
   if (c > 0) condition_ = PackedAffine(weights.condition_weight, {}, h, c);
   for (const DenoiserWeights::Layer& layer : weights.hidden) {
     hidden_.emplace_back(layer.weight, layer.bias, h, h, type);
   }
   noise_ = PackedAffine(Rounded(gram_.lower()), {}, h, h, type);
   if (spec().reading == Reading::kX0Residual) {
-    down_transposed_ = PackedAffine::Transposed(weights.down_weight, size, h);
+    down_transposed_ = PackedAffine::Transposed(weights.down_weight, size, h).Streamed();
   }
   FillTimeTable();
 }

@@ -1,6 +1,7 @@
 #include "core/diffusion/packed_affine.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/math_inline.h"
 
@@ -35,6 +36,11 @@ PackedAffine PackedAffine::Transposed(std::span<const float> weight, size_t outp
     for (size_t o = 0; o < outputs; ++o) map.At(o, k) = weight[k * outputs + o];
   }
   return map;
+}
+
+PackedAffine PackedAffine::Streamed() && {
+  view_.streamed = true;
+  return std::move(*this);
 }
 
 float& PackedAffine::At(size_t output, size_t element) {

@@ -17,6 +17,8 @@ class PackedAffine {
                size_t inputs, WeightType type = WeightType::kFloat32);
   // The map by the transpose of `weight` [inputs, outputs], without bias.
   static PackedAffine Transposed(std::span<const float> weight, size_t outputs, size_t inputs);
+  // The same map, streamed.
+  PackedAffine Streamed() &&;
 
   const AffineView& view() const { return view_; }
   size_t bytes() const { return sizeof(float) * (panels_.size() + bias_.size()); }
