@@ -104,6 +104,23 @@ TEST_P(KernelsTest, Bfloat16AffineIsTheSameChainWithRoundedWeights) {
   }
 }
 
+TEST_P(KernelsTest, StreamedWeightsGiveTheSameBytes) {
+  for (const WeightType type : {WeightType::kFloat32, WeightType::kBfloat16}) {
+    for (const size_t outputs : {1, 17, 33, 256}) {
+      for (const size_t inputs : {1, 7, 64}) {
+        const auto weight = Noise(outputs, outputs * inputs), bias = Noise(2, outputs);
+        const PackedAffine kept(weight, bias, outputs, inputs, type);
+        const auto streamed = PackedAffine(weight, bias, outputs, inputs, type).Streamed();
+        for (const size_t rows : {1, 2, 3, 4, 5, 6, 7, 13, 25}) {
+          const auto in = Noise(rows, rows * inputs);
+          ASSERT_TRUE(SameBytes(Apply(*kernels_, streamed, in), Apply(*kernels_, kept, in)))
+              << outputs << " outputs, " << inputs << " inputs, " << rows << " rows";
+        }
+      }
+    }
+  }
+}
+
 TEST_P(KernelsTest, ElementwiseKernelsDoWhatTheHeaderSays) {
   constexpr size_t kCount = 37;
   const auto a = Noise(1, kCount), b = Noise(2, kCount), c = Noise(3, kCount);
