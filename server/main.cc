@@ -52,8 +52,8 @@ sigset_t BlockStopSignals() {
 }
 
 int Run(int argc, char** argv) {
-  // gRPC's mutexes look for deadlocks in builds of Abseil for debugging, as Debian's is: 5 % of
-  // what a call takes.
+  // gRPC's mutexes look for deadlocks in builds of Abseil for debugging, as Debian's is: 3 to 5 %
+  // of what a call takes.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   const sigset_t signals = BlockStopSignals();
   const auto line = ddpt::ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc),
