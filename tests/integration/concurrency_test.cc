@@ -55,6 +55,7 @@ TEST_F(ConcurrencyTest, SameBytesAloneAndAmongOthers) {
 TEST_F(ConcurrencyTest, FullQueueIsRefusedWithARetryHint) {
   Config config = TestConfig(directory_.path());
   config.sample_limit = 2;
+  config.batch_capacity = 1;  // a draw of many rows would keep the second waiting for long
   Start(config);
   LongSample first(*server_);
   LongSample second(*server_);
