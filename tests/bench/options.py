@@ -16,6 +16,17 @@ import prompt_table as table
 CONDITIONAL = ("--method", "ddpt", "--conditional", "--steps", 400)
 PROMPT_TUNING = ("--method", "prompt_tuning", "--steps", 200)
 P_TUNING = ("--method", "p_tuning", "--steps", 200)
+# Ways to tune one prompt for a task whose right style depends on the instruction, for as many steps as in tiny_tasks.py.
+FIXED = {
+    "prompt tuning 0.03": ("--method", "prompt_tuning"),
+    "prompt tuning 0.003": ("--method", "prompt_tuning", "--learning-rate", 0.003),
+    "prompt tuning 0.01": ("--method", "prompt_tuning", "--learning-rate", 0.01),
+    "prompt tuning 0.1": ("--method", "prompt_tuning", "--learning-rate", 0.1),
+    "prompt tuning 0.3": ("--method", "prompt_tuning", "--learning-rate", 0.3),
+    "prompt tuning from the vocabulary": ("--method", "prompt_tuning", "--context-start", "vocabulary"),
+    "prompt tuning from random vectors": ("--method", "prompt_tuning", "--context-start", "random"),
+    "P-tuning": ("--method", "p_tuning"),
+}
 # By name the task and the flags; the first of a task is what the others are compared with.
 VARIANTS = {
     "mix5: conditional DDPT": ("mix5", CONDITIONAL),
@@ -34,6 +45,7 @@ VARIANTS = {
     "house: from random vectors": ("house", (*PROMPT_TUNING, "--context-start", "random")),
     "house: P-tuning, MLP": ("house", P_TUNING),
     "house: P-tuning, LSTM": ("house", (*P_TUNING, "--prompt-encoder", "lstm")),
+    **{f"{task}, fixed: {name}": (task, (*flags, "--steps", 800)) for task in ("mixed", "mix5") for name, flags in FIXED.items()},
 }
 MAX_PROMPT_RMS = 4  # that of tiny_tasks.py
 

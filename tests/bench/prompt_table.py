@@ -20,6 +20,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 METHODS = {
     "prompt tuning": ("--method", "prompt_tuning"),
+    "prompt tuning 0.01": ("--method", "prompt_tuning", "--learning-rate", "0.01"),
     "P-tuning": ("--method", "p_tuning"),
     "prefix tuning": ("--method", "prefix_tuning"),
     "BBT": ("--method", "bbt"),
@@ -84,7 +85,7 @@ def measure(examples, prompt, decoding=()):
 
 
 def name_of(*words):
-    return "-".join(str(word).lower().replace(",", "").replace(" ", "-") for word in words)
+    return "-".join(str(word).lower().replace(",", "").replace(" ", "-").replace(".", "-") for word in words)
 
 
 def train(name, method, seed, *arguments):
