@@ -223,7 +223,8 @@ TEST(LifecycleTest, WhatTheDrainLeavesIsToldUnavailable) {
   TestServer server(TestConfig(directory.path()));
   ASSERT_TRUE(server.Import("slow", DenoiserFile(SlowSpec(), 1)).ok());
   absl::Status status;
-  std::thread client([&] { status = server.Sample(SampleOf("slow", 1, 100)).status(); });
+  std::thread client(
+      [&] { status = server.Sample(SampleOf("slow", 1, 100), kMinutesOfSampling).status(); });
   server.AwaitMetric("ddpt_requests_running", {"\"Sample\""}, 1);
   server.server().Shutdown(steady_clock::now() + milliseconds(1));
   client.join();
