@@ -20,7 +20,6 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 METHODS = {
     "prompt tuning": ("--method", "prompt_tuning"),
-    "prompt tuning 0.01": ("--method", "prompt_tuning", "--learning-rate", "0.01"),
     "P-tuning": ("--method", "p_tuning"),
     "prefix tuning": ("--method", "prefix_tuning"),
     "BBT": ("--method", "bbt"),
