@@ -148,6 +148,7 @@ TEST_F(ConnectionTest, AClientAtItsLimitIsToldSoAndWhenToComeBack) {
 
 TEST_F(ConnectionTest, ClientsAreToldApartByTheirTokensNames) {
   config_.max_requests_per_client = 1;
+  config_.batch_capacity = 1;  // a draw of many rows would keep the other's waiting for long
   config_.tokens = directory_.path() + "/tokens";
   ASSERT_TRUE(WriteFileAtomic(config_.tokens, Sha256Hex("a1") + " sample alice\n" +
                                                   Sha256Hex("a2") + " sample alice\n" +
