@@ -125,7 +125,7 @@ void LatentBatch::EndStep() {
     ++slot.next_step;
     if (slot.next_step == slot.table->steps.size()) {
       ending_.push_back(index);
-    } else if (!kernels_.all_finite(latent_, RowOf(state_, index))) {
+    } else if (!step_.finite() && !kernels_.all_finite(latent_, RowOf(state_, index))) {
       Fail(index);
     }
   }

@@ -6,6 +6,17 @@
 namespace ddpt {
 namespace {
 
+// A second-level cache has room for so many bytes of weights.
+constexpr size_t kNearBytes = size_t{1} << 20;
+
+// Rows for each member from which on it takes whole ones. With fewer, reading all weights takes
+// longer than multiplying by them.
+size_t RowsToTake(const LatentEngine& engine) {
+  const size_t maps = engine.hidden().size() + 1, latent = engine.spec().latent;
+  const size_t depth = PanelDepth(engine.weight_type(), latent);
+  return maps * latent * depth * sizeof(float) <= kNearBytes ? 2 : 16;
+}
+
 struct Elements {
   size_t begin, count;
 };
@@ -31,6 +42,7 @@ LatentStep::LatentStep(const LatentEngine& engine, size_t capacity)
     : engine_(engine),
       kernels_(engine.kernels()),
       latent_(engine.spec().latent),
+      rows_to_take_(RowsToTake(engine)),
       null_condition_(latent_),
       hidden_{AlignedFloats(2 * capacity * latent_), AlignedFloats(2 * capacity * latent_)},
       draws_(capacity * latent_),
@@ -45,7 +57,9 @@ LatentStep::LatentStep(const LatentEngine& engine, size_t capacity)
   step_draws_.reserve(capacity);
   branches_.reserve(2 * capacity);
   guided_.reserve(capacity);
+  places_.reserve(capacity);
   phi_.reserve(capacity);
+  directions_.reserve(capacity);
   moves_.reserve(capacity);
   for (Inputs* inputs : {&begin_, &noise_}) {
     inputs->in.reserve(capacity);
@@ -58,12 +72,15 @@ void LatentStep::Clear() {
   step_draws_.clear();
   branches_.clear();
   guided_.clear();
+  places_.clear();
   phi_.clear();
+  directions_.clear();
   moves_.clear();
   for (Inputs* inputs : {&begin_, &noise_}) {
     inputs->in.clear();
     inputs->out.clear();
   }
+  finite_.store(true, std::memory_order_relaxed);
 }
 
 const float* LatentStep::Add(const Row& row) {
@@ -74,12 +91,31 @@ const float* LatentStep::Add(const Row& row) {
     begin_.in.push_back(row.begin);
     begin_.out.push_back(row.state);
   }
+  places_.push_back(PlaceOf(places_.size()));
   // Each layer's outputs are the next one's inputs.
-  const float* phi = branch_[engine_.hidden().size() % 2][branches_.size()];
+  const size_t side = engine_.hidden().size() % 2;
+  const float* const phi = branch_[side][branches_.size()];
+  float* const direction = branch_[1 - side][branches_.size()];
   phi_.push_back(phi);
+  directions_.push_back(direction);
   AddBranches(row, engine_.time(row.step->t));
-  AddMove(row, phi);
+  AddMove(row, phi, direction);
   return phi;
+}
+
+// Of a row that is listed, or of the one that would come next.
+LatentStep::Place LatentStep::PlaceOf(size_t row) const {
+  if (row < places_.size()) return places_[row];
+  return {row, branches_.size(), guided_.size(), step_draws_.size()};
+}
+
+LatentStep::Share LatentStep::ShareOf(const Team::Member& member) const {
+  const size_t rows = moves_.size(), parts = member.parts();
+  if (rows < parts * rows_to_take_) {
+    return {PlaceOf(0), PlaceOf(rows), PartOf(member, latent_), /*whole_rows=*/false};
+  }
+  return {PlaceOf(rows * member.part() / parts), PlaceOf(rows * (member.part() + 1) / parts),
+          PanelRange{0, PanelsOf(latent_)}, /*whole_rows=*/true};
 }
 
 // Two branches, without and with the condition, where there is guidance.
@@ -91,7 +127,7 @@ void LatentStep::AddBranches(const Row& row, const float* time) {
   branches_.push_back({row.state, time, row.condition});
 }
 
-void LatentStep::AddMove(const Row& row, const float* phi) {
+void LatentStep::AddMove(const Row& row, const float* phi, const float* direction) {
   const SamplerStep& step = *row.step;
   Move move = {
       .step = {static_cast<float>(step.p), static_cast<float>(step.q), static_cast<float>(step.r),
@@ -99,6 +135,7 @@ void LatentStep::AddMove(const Row& row, const float* phi) {
       .direction_weight = static_cast<float>(step.direction_weight),
       .noise_weight = static_cast<float>(step.noise_weight),
       .phi = phi,
+      .direction = direction,
       .draw = nullptr,
       .noise = nullptr,
       .state = row.state,
@@ -120,15 +157,19 @@ void LatentStep::AddMove(const Row& row, const float* phi) {
 
 // The members wait for each other only where a map needs all elements of its inputs.
 void LatentStep::Run(Team::Member& member) {
-  const PanelRange panels = PartOf(member, latent_);
-  if (!begin_.in.empty()) BeginPart(member, panels);
-  float* const* directions = NetworkPart(member, panels);
-  MovePart(panels, directions);
+  const Share share = ShareOf(member);
+  if (!begin_.in.empty()) {
+    BeginPart(member);
+    if (share.whole_rows) member.Sync();
+  }
+  NetworkPart(member, share);
+  MovePart(share);
 }
 
 // y_T = W x_T; the rows share the pass over W. For a prefix it is 0 whatever x_T, which is not
 // drawn then: what stands in its place is written over by x0_hat.
-void LatentStep::BeginPart(Team::Member& member, PanelRange panels) {
+void LatentStep::BeginPart(Team::Member& member) {
+  const PanelRange panels = PartOf(member, latent_);
   if (engine_.down().inputs == 0) {
     const auto [first, latents] = ElementsOf(panels, latent_);
     for (float* state : begin_.out) std::fill_n(state + first, latents, 0.0f);
@@ -141,38 +182,44 @@ void LatentStep::BeginPart(Team::Member& member, PanelRange panels) {
   kernels_.affine(engine_.down(), panels, begin_.in.data(), begin_.in.size(), begin_.out.data());
 }
 
-// phi_t of each row, then M phi_t + v and L eta_t. Returns the former, by row.
-float* const* LatentStep::NetworkPart(Team::Member& member, PanelRange panels) {
-  const auto [begin, count] = ElementsOf(panels, latent_);
-  float* const* in = branch_[0].data();
-  float* const* out = branch_[1].data();
-  for (size_t i = 0; i < branches_.size(); ++i) {
-    const Branch& branch = branches_[i];
+// phi_t of each row, then M phi_t + v and L eta_t.
+void LatentStep::NetworkPart(Team::Member& member, const Share& share) {
+  const auto [begin, count] = ElementsOf(share.panels, latent_);
+  const Place &from = share.begin, &to = share.end;
+  const size_t branches = to.branch - from.branch, draws = to.draw - from.draw;
+  float* const* in = branch_[0].data() + from.branch;
+  float* const* out = branch_[1].data() + from.branch;
+  for (size_t i = 0; i < branches; ++i) {
+    const Branch& branch = branches_[from.branch + i];
     kernels_.activate(count, branch.state + begin, branch.time + begin, branch.condition + begin,
                       in[i] + begin);
   }
-  for (const Draw& draw : step_draws_) FillNormal(draw.key, {draw.out + begin, count}, begin);
+  for (size_t i = from.draw; i < to.draw; ++i) {
+    FillNormal(step_draws_[i].key, {step_draws_[i].out + begin, count}, begin);
+  }
   for (const PackedAffine& layer : engine_.hidden()) {
-    member.Sync();
-    kernels_.affine(layer.view(), panels, in, branches_.size(), out);
-    for (size_t i = 0; i < branches_.size(); ++i) {
+    if (!share.whole_rows) member.Sync();
+    kernels_.affine(layer.view(), share.panels, in, branches, out);
+    for (size_t i = 0; i < branches; ++i) {
       kernels_.add_silu(count, in[i] + begin, out[i] + begin);
     }
     std::swap(in, out);
   }
-  for (const Guided& guided : guided_) {
-    float* without = in[guided.without] + begin;
-    kernels_.guide(count, guided.scale, without, in[guided.without + 1] + begin, without);
+  for (size_t i = from.guided; i < to.guided; ++i) {
+    float* without = in[guided_[i].without - from.branch] + begin;
+    const float* with = in[guided_[i].without - from.branch + 1] + begin;
+    kernels_.guide(count, guided_[i].scale, without, with, without);
   }
-  member.Sync();
-  kernels_.affine(engine_.feedback(), panels, phi_.data(), phi_.size(), out);
-  kernels_.affine(engine_.noise(), panels, noise_.in.data(), noise_.in.size(), noise_.out.data());
-  return out;
+  if (!share.whole_rows) member.Sync();
+  kernels_.affine(engine_.feedback(), share.panels, phi_.data() + from.row, to.row - from.row,
+                  directions_.data() + from.row);
+  kernels_.affine(engine_.noise(), share.panels, noise_.in.data() + from.draw, draws,
+                  noise_.out.data() + from.draw);
 }
 
-void LatentStep::MovePart(PanelRange panels, float* const* directions) {
-  const auto [begin, count] = ElementsOf(panels, latent_);
-  for (size_t i = 0; i < moves_.size(); ++i) {
+void LatentStep::MovePart(const Share& share) {
+  const auto [begin, count] = ElementsOf(share.panels, latent_);
+  for (size_t i = share.begin.row; i < share.end.row; ++i) {
     const Move& move = moves_[i];
     if (move.phi_sum != nullptr) {
       kernels_.accumulate(count, move.direction_weight, move.phi + begin, move.phi_sum + begin);
@@ -181,7 +228,10 @@ void LatentStep::MovePart(PanelRange panels, float* const* directions) {
       }
     }
     kernels_.advance(count, move.step, move.noise == nullptr ? nullptr : move.noise + begin,
-                     directions[i] + begin, move.state + begin, move.before + begin);
+                     move.direction + begin, move.state + begin, move.before + begin);
+    if (!kernels_.all_finite(count, move.state + begin)) {
+      finite_.store(false, std::memory_order_relaxed);
+    }
   }
 }
 

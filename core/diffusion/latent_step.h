@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -17,7 +18,8 @@ namespace ddpt {
 PanelRange PartOf(const Team::Member& member, size_t outputs);
 
 // The arithmetic of one step of many rows: listed by one thread, then computed by all members of a
-// team, each for its share of the latent elements. Allocates nothing after its construction. Not
+// team. With many rows each member takes some of them and need not wait for the others; with few,
+// each takes a share of the latent elements of all. Allocates nothing after its construction. Not
 // thread-safe but for Run().
 class LatentStep {
  public:
@@ -43,6 +45,8 @@ class LatentStep {
   // Clear().
   const float* Add(const Row& row);
   void Run(Team::Member& member);
+  // Whether all states are finite, after Run().
+  bool finite() const { return finite_.load(std::memory_order_relaxed); }
 
  private:
   struct Inputs {
@@ -64,21 +68,34 @@ class LatentStep {
   struct Move {
     StepCoefficients step;
     float direction_weight, noise_weight;
-    const float* phi;
+    const float *phi, *direction;
     const float* draw;   // eta_t; null where the step has no noise
     const float* noise;  // L eta_t
     float *state, *before, *phi_sum, *noise_sum;
   };
 
+  // Where what a row brings begins in the lists.
+  struct Place {
+    size_t row, branch, guided, draw;
+  };
+  // What a member computes: `panels` of the rows between two places.
+  struct Share {
+    Place begin, end;
+    PanelRange panels;
+    bool whole_rows;  // all panels, so that nothing of other members' is needed
+  };
+
+  Place PlaceOf(size_t row) const;
+  Share ShareOf(const Team::Member& member) const;
   void AddBranches(const Row& row, const float* time);
-  void AddMove(const Row& row, const float* phi);
-  void BeginPart(Team::Member& member, PanelRange panels);
-  float* const* NetworkPart(Team::Member& member, PanelRange panels);
-  void MovePart(PanelRange panels, float* const* directions);
+  void AddMove(const Row& row, const float* phi, const float* direction);
+  void BeginPart(Team::Member& member);
+  void NetworkPart(Team::Member& member, const Share& share);
+  void MovePart(const Share& share);
 
   const LatentEngine& engine_;
   const Kernels& kernels_;
-  const size_t latent_;
+  const size_t latent_, rows_to_take_;
   AlignedFloats null_condition_;   // [h]
   AlignedFloats hidden_[2];        // [2 * capacity, h], by branch: a map's inputs and outputs
   std::vector<float*> branch_[2];  // their rows
@@ -86,9 +103,12 @@ class LatentStep {
   std::vector<Draw> begin_draws_, step_draws_;
   std::vector<Branch> branches_;
   std::vector<Guided> guided_;
+  std::vector<Place> places_;  // by row, as are those below
   std::vector<const float*> phi_;
+  std::vector<float*> directions_;
   std::vector<Move> moves_;
   Inputs begin_, noise_;
+  std::atomic<bool> finite_{true};
 };
 
 }  // namespace ddpt
