@@ -58,7 +58,9 @@ struct AttentionView {
 // neighbours change no bit. The implementations differ from each other by rounding. Thread-safe, no
 // state.
 struct ModelKernels {
-  const char* name;  // "avx2", "avx512", "avx512_bf16"
+  const char* name;  // "avx2", "avx512", "avx512_bf16", "amx"
+  // Rows from which on weights of fewer bits are better widened to float32 and multiplied so.
+  size_t widen_from;
 
   // Makes a row of x [inputs] ready for products with matrices of `type`. float32 as they are;
   // bfloat16 where the processor multiplies such; for kInt8 in 16 bits, the largest of the row
@@ -86,6 +88,8 @@ struct ModelKernels {
 const ModelKernels* Avx2ModelKernels();
 const ModelKernels* Avx512ModelKernels();      // with BW, DQ, VL
 const ModelKernels* Avx512Bf16ModelKernels();  // with VNNI and BF16 besides
+// Those with products of bfloat16 and int8 by tiles; asks Linux for the tiles' registers.
+const ModelKernels* AmxModelKernels();
 // The fastest that the processor can run, chosen once. Null where LibTorch has to do it.
 const ModelKernels* BestModelKernels();
 

@@ -19,8 +19,6 @@ namespace {
 
 // Multiply-adds of a slice: 10 ms on one core or less.
 constexpr int64_t kSliceMultiplyAdds = 300'000'000;
-// Rows from which widening the weights pays.
-constexpr int64_t kManyRows = 64;
 // Rows that a thread multiplies at once, with widened weights more for each widening.
 constexpr int64_t kPieceRows = 96, kWidePieceRows = 384;
 // Pieces of a product that is large enough, so that a full team has some each; multiply-adds of one
@@ -94,7 +92,8 @@ MatrixView Linear::Widened(AlignedFloats& to) const {
 }
 
 at::Tensor Linear::MultiplyBy(const ModelKernels& kernels, const at::Tensor& x) const {
-  const bool widens = type() != MatrixType::kFloat32 && x.size(0) >= kManyRows;
+  const bool widens =
+      type() != MatrixType::kFloat32 && static_cast<size_t>(x.size(0)) >= kernels.widen_from;
   const int64_t most_rows = widens ? kWidePieceRows : kPieceRows;
   const int64_t bands = (x.size(0) + most_rows - 1) / most_rows;
   const int64_t pieces =

@@ -14,11 +14,11 @@ namespace ddpt {
 // y = x W^T + b, with W in the dtype of x or in int8 with one bfloat16 scale an output (then x and
 // y are bfloat16). On a processor, where nothing is to be differentiated, all goes through
 // ModelKernels but bfloat16 where LibTorch has the processor's own product for it: a row is the
-// same bits beside any others and whatever the number of threads. From 64 rows on weights of fewer
-// bits than float32 are widened, up to 4 MB of them at a time in each thread, which rounds
-// otherwise. Under a TeamScope (core/base/team.h) the helpers do their part, which changes no bit.
-// Differentiable with respect to x, and to W and b where they are floating and require it. Shares
-// the memory of the weights. Thread-safe.
+// same bits beside any others and whatever the number of threads. From the rows on that
+// the kernels tell, weights of fewer bits than float32 are widened, up to 4 MB of them at a time in
+// each thread, which rounds otherwise. Under a TeamScope (core/base/team.h) the helpers do their
+// part, which changes no bit. Differentiable with respect to x, and to W and b where they are
+// floating and require it. Shares the memory of the weights. Thread-safe.
 class Linear {
  public:
   Linear() = default;  // undefined: not to be called
