@@ -27,6 +27,17 @@ FIXED = {
     "prompt tuning from random vectors": ("--method", "prompt_tuning", "--context-start", "random"),
     "P-tuning": ("--method", "p_tuning"),
 }
+# Ways to train the conditional denoiser of such a task, for as many.
+CONDITIONED = {
+    "DDPT 0.001": (),
+    "DDPT 0.0003": ("--learning-rate", 0.0003),
+    "DDPT 0.003": ("--learning-rate", 0.003),
+    "DDPT 0.01": ("--learning-rate", 0.01),
+    "DDPT, more of little noise, power 2": ("--time-step-power", 2),
+    "DDPT, condition never dropped": ("--condition-dropout", 0),
+    "DDPT, latent width 128": ("--latent", 128),
+    "DDPT, weights averaged, 0.98": ("--weight-ema", 0.98),
+}
 # By name the task and the flags; the first of those whose names begin alike, up to the colon, is what the others are compared with.
 VARIANTS = {
     "mix5: conditional DDPT": ("mix5", CONDITIONAL),
@@ -46,6 +57,8 @@ VARIANTS = {
     "house: P-tuning, MLP": ("house", P_TUNING),
     "house: P-tuning, LSTM": ("house", (*P_TUNING, "--prompt-encoder", "lstm")),
     **{f"{task}, fixed: {name}": (task, (*flags, "--steps", 800)) for task in ("mixed", "mix5") for name, flags in FIXED.items()},
+    **{f"{task}, conditional: {name}": (task, ("--method", "ddpt", "--conditional", *flags, "--steps", 800))
+       for task in ("mixed", "mix5") for name, flags in CONDITIONED.items()},
 }
 MAX_PROMPT_RMS = 4  # that of tiny_tasks.py
 
