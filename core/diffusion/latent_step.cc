@@ -26,6 +26,14 @@ Elements ElementsOf(PanelRange panels, size_t size) {
   return {begin, std::min(panels.end * kPanelWidth, size) - begin};
 }
 
+// What other members wrote comes from their caches; asked for all at once it comes sooner.
+void Fetch(const float* const* rows, size_t count, size_t size) {
+  constexpr size_t kLine = 64 / sizeof(float);
+  for (size_t row = 0; row < count; ++row) {
+    for (size_t i = 0; i < size; i += kLine) __builtin_prefetch(rows[row] + i);
+  }
+}
+
 NoiseKey WithStage(NoiseKey key, uint32_t stage) {
   key.stage = stage;
   return key;
@@ -198,7 +206,10 @@ void LatentStep::NetworkPart(Team::Member& member, const Share& share) {
     FillNormal(step_draws_[i].key, {step_draws_[i].out + begin, count}, begin);
   }
   for (const PackedAffine& layer : engine_.hidden()) {
-    if (!share.whole_rows) member.Sync();
+    if (!share.whole_rows) {
+      member.Sync();
+      Fetch(in, branches, latent_);
+    }
     kernels_.affine(layer.view(), share.panels, in, branches, out);
     for (size_t i = 0; i < branches; ++i) {
       kernels_.add_silu(count, in[i] + begin, out[i] + begin);
@@ -210,7 +221,10 @@ void LatentStep::NetworkPart(Team::Member& member, const Share& share) {
     const float* with = in[guided_[i].without - from.branch + 1] + begin;
     kernels_.guide(count, guided_[i].scale, without, with, without);
   }
-  if (!share.whole_rows) member.Sync();
+  if (!share.whole_rows) {
+    member.Sync();
+    Fetch(phi_.data() + from.row, to.row - from.row, latent_);
+  }
   kernels_.affine(engine_.feedback(), share.panels, phi_.data() + from.row, to.row - from.row,
                   directions_.data() + from.row);
   kernels_.affine(engine_.noise(), share.panels, noise_.in.data() + from.draw, draws,
