@@ -8,7 +8,7 @@ t5 is the geometry of CodeT5+ 220M, against CTranslate2 (float32, int8) and tran
 1024x12, or --model (a checkpoint of that family), against the model in PyTorch without a cache, as its public code runs, and with one; on a GPU
 only that, and both in each --dtype. All generate greedily from --tokens instruction tokens to as many new
 ones with the end token disabled, encoder included. The contenders take turns, and a figure is the best of the rounds. "of limit" is ours: the share
-of what the machine's measured memory bandwidth and arithmetic (float32; twice that for bfloat16 and int8, whose products are twice as wide) allow.
+of what the machine's measured memory bandwidth and arithmetic (float32; twice that for bfloat16 and int8, whose products are twice as wide, and 16 times where there is AMX) allow.
 "A token" tells how long one takes after the first, and how
 much of the time that reading its weights takes at that bandwidth. "apart" is the mean difference of the log-probabilities of the same made-up answer from our own in float32. This Python needs numpy, --torch-python
 (default: this one) torch, safetensors, transformers==4.46.3 and ctranslate2==4.8.5."""
@@ -85,8 +85,15 @@ def ours(options, model, dtype, batch):
     return json.loads(done.stdout)
 
 
+def width(report):
+    """How many times as many multiply-adds a cycle as of float32."""
+    if report["dtype"] == "float32" or report["device"] != "cpu":
+        return 1
+    return 16 if " amx_bf16 " in pathlib.Path("/proc/cpuinfo").read_text() else 2
+
+
 def limit(report):
-    wide = 1 if report["dtype"] == "float32" or report["device"] != "cpu" else 2
+    wide = width(report)
     return max(report["flop"] / wide / report["peak_flop_per_second"], report["bytes"] / report["peak_bytes_per_second"])
 
 
