@@ -31,7 +31,8 @@ class LatentBatch final : public DrawBatch {
   std::vector<Finished>& Step() override;
   size_t steps_of_call() const override { return 1; }
 
-  // Helpers share the outputs of each map; 0 are worth it for a small denoiser, up to 7 for others.
+  // Helpers share the outputs of each map, of many rows those; 0 are worth it for a small denoiser,
+  // up to 7 for others.
   void Help(absl::FunctionRef<bool()> leave) override { team_.Help(leave); }
   size_t useful_helpers() const override;
   // Thread-safe.
