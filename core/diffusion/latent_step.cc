@@ -119,7 +119,7 @@ LatentStep::Place LatentStep::PlaceOf(size_t row) const {
 
 LatentStep::Share LatentStep::ShareOf(const Team::Member& member) const {
   const size_t rows = moves_.size(), parts = member.parts();
-  if (rows < parts * rows_to_take_) {
+  if (parts > 1 && rows < parts * rows_to_take_) {
     return {PlaceOf(0), PlaceOf(rows), PartOf(member, latent_), /*whole_rows=*/false};
   }
   return {PlaceOf(rows * member.part() / parts), PlaceOf(rows * (member.part() + 1) / parts),
