@@ -6,15 +6,15 @@
 namespace ddpt {
 namespace {
 
-// A second-level cache has room for so many bytes of weights.
-constexpr size_t kNearBytes = size_t{1} << 20;
-
 // Rows for each member from which on it takes whole ones. With fewer, reading all weights takes
 // longer than multiplying by them.
-size_t RowsToTake(const LatentEngine& engine) {
+constexpr size_t kRowsNear = 2, kRowsFar = 16;
+
+// Whether a second-level cache has room for the weights of a step.
+bool StaysNear(const LatentEngine& engine) {
+  constexpr size_t kNearBytes = size_t{1} << 20;
   const size_t maps = engine.hidden().size() + 1, latent = engine.spec().latent;
-  const size_t depth = PanelDepth(engine.weight_type(), latent);
-  return maps * latent * depth * sizeof(float) <= kNearBytes ? 2 : 16;
+  return maps * latent * PanelDepth(engine.weight_type(), latent) * sizeof(float) <= kNearBytes;
 }
 
 struct Elements {
@@ -24,14 +24,6 @@ struct Elements {
 Elements ElementsOf(PanelRange panels, size_t size) {
   const size_t begin = std::min(panels.begin * kPanelWidth, size);
   return {begin, std::min(panels.end * kPanelWidth, size) - begin};
-}
-
-// What other members wrote comes from their caches; asked for all at once it comes sooner.
-void Fetch(const float* const* rows, size_t count, size_t size) {
-  constexpr size_t kLine = 64 / sizeof(float);
-  for (size_t row = 0; row < count; ++row) {
-    for (size_t i = 0; i < size; i += kLine) __builtin_prefetch(rows[row] + i);
-  }
 }
 
 NoiseKey WithStage(NoiseKey key, uint32_t stage) {
@@ -50,7 +42,7 @@ LatentStep::LatentStep(const LatentEngine& engine, size_t capacity)
     : engine_(engine),
       kernels_(engine.kernels()),
       latent_(engine.spec().latent),
-      rows_to_take_(RowsToTake(engine)),
+      near_(StaysNear(engine)),
       null_condition_(latent_),
       hidden_{AlignedFloats(2 * capacity * latent_), AlignedFloats(2 * capacity * latent_)},
       draws_(capacity * latent_),
@@ -103,11 +95,10 @@ const float* LatentStep::Add(const Row& row) {
   // Each layer's outputs are the next one's inputs.
   const size_t side = engine_.hidden().size() % 2;
   const float* const phi = branch_[side][branches_.size()];
-  float* const direction = branch_[1 - side][branches_.size()];
   phi_.push_back(phi);
-  directions_.push_back(direction);
+  directions_.push_back(branch_[1 - side][branches_.size()]);
   AddBranches(row, engine_.time(row.step->t));
-  AddMove(row, phi, direction);
+  AddMove(row, phi);
   return phi;
 }
 
@@ -119,7 +110,7 @@ LatentStep::Place LatentStep::PlaceOf(size_t row) const {
 
 LatentStep::Share LatentStep::ShareOf(const Team::Member& member) const {
   const size_t rows = moves_.size(), parts = member.parts();
-  if (parts > 1 && rows < parts * rows_to_take_) {
+  if (parts > 1 && rows < parts * (near_ ? kRowsNear : kRowsFar)) {
     return {PlaceOf(0), PlaceOf(rows), PartOf(member, latent_), /*whole_rows=*/false};
   }
   return {PlaceOf(rows * member.part() / parts), PlaceOf(rows * (member.part() + 1) / parts),
@@ -135,7 +126,7 @@ void LatentStep::AddBranches(const Row& row, const float* time) {
   branches_.push_back({row.state, time, row.condition});
 }
 
-void LatentStep::AddMove(const Row& row, const float* phi, const float* direction) {
+void LatentStep::AddMove(const Row& row, const float* phi) {
   const SamplerStep& step = *row.step;
   Move move = {
       .step = {static_cast<float>(step.p), static_cast<float>(step.q), static_cast<float>(step.r),
@@ -143,7 +134,6 @@ void LatentStep::AddMove(const Row& row, const float* phi, const float* directio
       .direction_weight = static_cast<float>(step.direction_weight),
       .noise_weight = static_cast<float>(step.noise_weight),
       .phi = phi,
-      .direction = direction,
       .draw = nullptr,
       .noise = nullptr,
       .state = row.state,
@@ -190,6 +180,19 @@ void LatentStep::BeginPart(Team::Member& member) {
   kernels_.affine(engine_.down(), panels, begin_.in.data(), begin_.in.size(), begin_.out.data());
 }
 
+// Before a map of rows of which each member wrote its share. What others wrote comes from their
+// caches, and sooner where it is asked for all at once; not where weights come from afar as well.
+void LatentStep::Meet(Team::Member& member, const Share& share, const float* const* rows,
+                      size_t count) {
+  constexpr size_t kLine = 64 / sizeof(float);
+  if (share.whole_rows) return;
+  member.Sync();
+  if (!near_) return;
+  for (size_t row = 0; row < count; ++row) {
+    for (size_t i = 0; i < latent_; i += kLine) __builtin_prefetch(rows[row] + i);
+  }
+}
+
 // phi_t of each row, then M phi_t + v and L eta_t.
 void LatentStep::NetworkPart(Team::Member& member, const Share& share) {
   const auto [begin, count] = ElementsOf(share.panels, latent_);
@@ -206,10 +209,7 @@ void LatentStep::NetworkPart(Team::Member& member, const Share& share) {
     FillNormal(step_draws_[i].key, {step_draws_[i].out + begin, count}, begin);
   }
   for (const PackedAffine& layer : engine_.hidden()) {
-    if (!share.whole_rows) {
-      member.Sync();
-      Fetch(in, branches, latent_);
-    }
+    Meet(member, share, in, branches);
     kernels_.affine(layer.view(), share.panels, in, branches, out);
     for (size_t i = 0; i < branches; ++i) {
       kernels_.add_silu(count, in[i] + begin, out[i] + begin);
@@ -221,10 +221,7 @@ void LatentStep::NetworkPart(Team::Member& member, const Share& share) {
     const float* with = in[guided_[i].without - from.branch + 1] + begin;
     kernels_.guide(count, guided_[i].scale, without, with, without);
   }
-  if (!share.whole_rows) {
-    member.Sync();
-    Fetch(phi_.data() + from.row, to.row - from.row, latent_);
-  }
+  Meet(member, share, phi_.data() + from.row, to.row - from.row);
   kernels_.affine(engine_.feedback(), share.panels, phi_.data() + from.row, to.row - from.row,
                   directions_.data() + from.row);
   kernels_.affine(engine_.noise(), share.panels, noise_.in.data() + from.draw, draws,
@@ -242,7 +239,7 @@ void LatentStep::MovePart(const Share& share) {
       }
     }
     kernels_.advance(count, move.step, move.noise == nullptr ? nullptr : move.noise + begin,
-                     move.direction + begin, move.state + begin, move.before + begin);
+                     directions_[i] + begin, move.state + begin, move.before + begin);
     if (!kernels_.all_finite(count, move.state + begin)) {
       finite_.store(false, std::memory_order_relaxed);
     }

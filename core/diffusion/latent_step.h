@@ -68,7 +68,7 @@ class LatentStep {
   struct Move {
     StepCoefficients step;
     float direction_weight, noise_weight;
-    const float *phi, *direction;
+    const float* phi;
     const float* draw;   // eta_t; null where the step has no noise
     const float* noise;  // L eta_t
     float *state, *before, *phi_sum, *noise_sum;
@@ -88,14 +88,16 @@ class LatentStep {
   Place PlaceOf(size_t row) const;
   Share ShareOf(const Team::Member& member) const;
   void AddBranches(const Row& row, const float* time);
-  void AddMove(const Row& row, const float* phi, const float* direction);
+  void AddMove(const Row& row, const float* phi);
+  void Meet(Team::Member& member, const Share& share, const float* const* rows, size_t count);
   void BeginPart(Team::Member& member);
   void NetworkPart(Team::Member& member, const Share& share);
   void MovePart(const Share& share);
 
   const LatentEngine& engine_;
   const Kernels& kernels_;
-  const size_t latent_, rows_to_take_;
+  const size_t latent_;
+  const bool near_;                // the weights of a step stay in a second-level cache
   AlignedFloats null_condition_;   // [h]
   AlignedFloats hidden_[2];        // [2 * capacity, h], by branch: a map's inputs and outputs
   std::vector<float*> branch_[2];  // their rows
@@ -103,7 +105,7 @@ class LatentStep {
   std::vector<Draw> begin_draws_, step_draws_;
   std::vector<Branch> branches_;
   std::vector<Guided> guided_;
-  std::vector<Place> places_;  // by row, as are those below
+  std::vector<Place> places_;  // by row, as are the next three
   std::vector<const float*> phi_;
   std::vector<float*> directions_;
   std::vector<Move> moves_;
