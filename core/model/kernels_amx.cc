@@ -41,8 +41,8 @@ struct Weights {
 };
 
 // How a type of matrix is multiplied. kTiles tiles of outputs pass at once; a step is 64 bytes of
-// their inputs, for which the rows' inputs take kStepBytes. Step adds it to the sums in the tile
-// registers, Store [kTiles * 16 outputs, 16 rows] of them.
+// their inputs, for which the rows' inputs take kStepBytes. Step adds it to the sums of the first
+// kCount tiles in the registers, Store writes [kTiles * 16 outputs, 16 rows] of them.
 struct Bfloat16Product {
   static constexpr size_t kWeightBytes = 2;
   static constexpr size_t kTiles = 4;
@@ -59,20 +59,20 @@ struct Bfloat16Product {
     _tile_zero(2);
     _tile_zero(3);
   }
-  template <size_t kTiles>
+  template <size_t kCount>
   static void Step(const Weights& weights, const std::byte* inputs) {
     _tile_loadd(6, inputs, kLine);
     _tile_loadd(4, weights.Tile(0), weights.row_bytes);
     _tile_dpbf16ps(0, 4, 6);
-    if constexpr (kTiles > 1) {
+    if constexpr (kCount > 1) {
       _tile_loadd(5, weights.Tile(1), weights.row_bytes);
       _tile_dpbf16ps(1, 5, 6);
     }
-    if constexpr (kTiles > 2) {
+    if constexpr (kCount > 2) {
       _tile_loadd(4, weights.Tile(2), weights.row_bytes);
       _tile_dpbf16ps(2, 4, 6);
     }
-    if constexpr (kTiles > 3) {
+    if constexpr (kCount > 3) {
       _tile_loadd(5, weights.Tile(3), weights.row_bytes);
       _tile_dpbf16ps(3, 5, 6);
     }
@@ -104,14 +104,14 @@ struct Int8Product {
     for (size_t i = 0; i < 2 * kTileRows; ++i) words[i * kTileRows] = from[i];
   }
   static void Zero() { Bfloat16Product::Zero(); }
-  template <size_t kTiles>
+  template <size_t kCount>
   static void Step(const Weights& weights, const std::byte* inputs) {
     _tile_loadd(6, inputs, kLine);
     _tile_loadd(7, inputs + kTileBytes, kLine);
     _tile_loadd(4, weights.Tile(0), weights.row_bytes);
     _tile_dpbssd(0, 4, 6);
     _tile_dpbsud(1, 4, 7);
-    if constexpr (kTiles > 1) {
+    if constexpr (kCount > 1) {
       _tile_loadd(5, weights.Tile(1), weights.row_bytes);
       _tile_dpbssd(2, 5, 6);
       _tile_dpbsud(3, 5, 7);
