@@ -241,6 +241,12 @@ void Block(const MatrixView& matrix, OutputRange range, const PreparedRows& in, 
   asm volatile("" ::: "memory");  // the tile loads do not say that they read it
   const auto* const weights = static_cast<const std::byte*>(matrix.weights);
   const auto* const end = reinterpret_cast<const char*>(weights + range.end * row_bytes);
+  // The first tiles, too, are read in that order before they are multiplied.
+  const auto* const begin = reinterpret_cast<const char*>(weights + range.begin * row_bytes);
+  const size_t first_bytes = Least(range.end - range.begin, kOutputs) * row_bytes;
+  for (size_t i = 0; i < first_bytes; i += kLine) {
+    __builtin_prefetch(begin + i, /*rw=*/0, /*locality=*/2);
+  }
   for (size_t first = range.begin; first < range.end; first += kOutputs) {
     const size_t outputs = Least(range.end - first, kOutputs);
     const Weights tiles{weights + first * row_bytes, row_bytes};
